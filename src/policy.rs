@@ -1,0 +1,75 @@
+//! The policy, ready: nothing is left in it that could fail while a request waits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::affinity::Affinity;
+use crate::error::PolicyErrors;
+use crate::route::Route;
+use crate::shadow::Shadow;
+use crate::traffic::Traffic;
+use crate::{compile, config};
+
+/// A traffic policy in force. Made by [`Policy::from_json`].
+#[derive(Debug, PartialEq)]
+pub struct Policy {
+    /// The request header that the Envoy route's `cluster_header` names; lower case.
+    pub routing_header: String,
+    /// The response header that names the serving backend; `None` adds none.
+    pub response_header: Option<String>,
+    /// The cluster for a request that no endpoint matches; `None` removes the routing header from it.
+    pub default_cluster: Option<String>,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// What a route exposes: a match, its traffic and its shadows.
+#[derive(Debug, PartialEq)]
+pub struct Endpoint {
+    /// Unique in the policy.
+    pub name: Arc<str>,
+    pub(crate) route: Route,
+    pub(crate) affinity: Option<Affinity>,
+    pub(crate) traffic: Traffic,
+    pub(crate) shadows: Vec<Arc<Shadow>>,
+}
+
+/// A policy and what its author should hear about it.
+#[derive(Debug, PartialEq)]
+pub struct Parsed {
+    /// Ready to decide.
+    pub policy: Policy,
+    /// What is valid but surely not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something valid but surely not meant, such as an endpoint that no request can reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where in the document, as `endpoints[1]`.
+    pub place: String,
+    /// What is odd about it, and what would help.
+    pub message: String,
+}
+
+impl Policy {
+    /// Reads a policy from its JSON text, as the filter gets it from Envoy.
+    ///
+    /// # Errors
+    /// All that is wrong with the policy, each with its place in the document, what is wrong and what would be right.
+    /// What makes the document unreadable (JSON syntax, a wrong type, an unknown field) is reported alone, since the
+    /// rest can't be judged before it is mended.
+    pub fn from_json(json: &[u8]) -> Result<Parsed, PolicyErrors> {
+        compile::compile(&config::read(json)?)
+    }
+
+    /// The endpoints, in the order in which they are tried.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter()
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}

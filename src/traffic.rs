@@ -1,0 +1,99 @@
+//! Traffic: backends and their shares, and the choice of one of them.
+
+use std::sync::Arc;
+
+use crate::placement::{fnv1a, score};
+
+/// A name that the policy gives to an Envoy cluster.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The name in the policy: what hashes, metrics and the response header use.
+    pub name: String,
+    /// The Envoy cluster that serves it.
+    pub cluster: String,
+}
+
+/// Backends with their shares, ready to choose from: weighted rendezvous hashing.
+///
+/// The choice depends on the point and on the set of names and shares alone, not on their order. When shares change, a
+/// point moves only to a backend whose share grew, or from one whose share shrank.
+#[derive(Debug, PartialEq)]
+pub struct Traffic {
+    first: Candidate,
+    others: Vec<Candidate>,
+}
+
+/// A backend that can be chosen: its share is above 0.
+#[derive(Debug, PartialEq)]
+struct Candidate {
+    backend: Arc<Backend>,
+    hash: u64,
+    share: f64,
+}
+
+impl Traffic {
+    /// Prepares `shares`: finite, not negative, in any unit; they are divided by their sum. A share of 0 is left out.
+    ///
+    /// `None` if no share is above 0.
+    pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
+        let mut shares: Vec<_> = shares.into_iter().filter(|(_, share)| *share > 0.0).collect();
+        shares.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+        let mut candidates = shares.into_iter().map(|(backend, share)| Candidate {
+            hash: fnv1a(backend.name.as_bytes()),
+            share: share / sum,
+            backend,
+        });
+        let first = candidates.next()?;
+        Some(Self { first, others: candidates.collect() })
+    }
+
+    /// The backend that serves `point`: the one with the lowest score; on a tie the one whose name sorts first.
+    pub fn choose(&self, point: u64) -> &Arc<Backend> {
+        if self.others.is_empty() {
+            return &self.first.backend;
+        }
+        let mut best = &self.first;
+        let mut lowest = best.score(point);
+        for candidate in &self.others {
+            let score = candidate.score(point);
+            if score < lowest {
+                (best, lowest) = (candidate, score);
+            }
+        }
+        &best.backend
+    }
+}
+
+impl Candidate {
+    fn score(&self, point: u64) -> f64 {
+        score(point, self.hash, self.share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traffic(shares: &[(&str, f64)]) -> Traffic {
+        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
+    }
+
+    #[test]
+    fn traffic_without_any_share_is_none() {
+        let backend = Arc::new(Backend { name: "a".into(), cluster: "a".into() });
+        assert_eq!(Traffic::new([(backend, 0.0)]), None);
+        assert_eq!(Traffic::new([]), None);
+    }
+
+    #[test]
+    fn the_order_in_which_shares_are_written_does_not_matter() {
+        assert_eq!(traffic(&[("b", 0.3), ("a", 0.7)]), traffic(&[("a", 0.7), ("b", 0.3)]));
+    }
+
+    #[test]
+    fn shares_are_divided_by_their_sum() {
+        assert_eq!(traffic(&[("a", 90.0), ("b", 10.0)]), traffic(&[("a", 0.9), ("b", 0.1)]));
+    }
+}

@@ -1,0 +1,268 @@
+//! A real Envoy with the real filter, started from the project's own `envoy/envoy.yaml`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::backend::Backend;
+use crate::client::{Client, Http};
+use crate::{build_wasm, project, wait_until};
+
+/// What Envoy is started with.
+pub struct Setup {
+    /// The policy's text.
+    pub policy: String,
+    /// Clusters and where their one host is.
+    pub clusters: Vec<(String, SocketAddr)>,
+    /// How many worker threads it has.
+    pub workers: u32,
+    /// The ports of `envoy.yaml` rather than free ones.
+    pub fixed_ports: bool,
+    /// A last change to the bootstrap.
+    pub adapt: fn(&mut Value),
+}
+
+/// A running Envoy. It ends with the value.
+pub struct Envoy {
+    /// Where its listener is.
+    pub address: SocketAddr,
+    /// Where its admin page is.
+    pub admin: SocketAddr,
+    process: Child,
+    folder: TempDir,
+    wasm: PathBuf,
+}
+
+/// What became of a policy that was handed to Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    InForce,
+    Refused,
+}
+
+impl Setup {
+    /// One worker, free ports, and a cluster for each backend.
+    pub fn new(policy: impl Into<String>, backends: &[Backend]) -> Self {
+        let clusters = backends.iter().map(|backend| (backend.name.clone(), backend.address)).collect();
+        Self { policy: policy.into(), clusters, workers: 1, fixed_ports: false, adapt: |_| () }
+    }
+}
+
+impl Envoy {
+    /// Starts Envoy and waits until it serves.
+    ///
+    /// # Errors
+    /// When there is no Envoy, the filter does not build, or Envoy does not come up; with its log.
+    pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
+        let wasm = build_wasm()?;
+        let folder = tempfile::Builder::new().prefix("traffic-policy-").tempdir()?;
+        let bootstrap = bootstrap(setup, &policy_file(folder.path()))?;
+        fs::write(folder.path().join("envoy.json"), serde_json::to_string_pretty(&bootstrap)?)?;
+        put_policy(folder.path(), &wasm, &setup.policy)?;
+        let log = fs::File::create(folder.path().join("envoy.log"))?;
+        let process = Command::new(executable()?)
+            .arg("--config-path")
+            .arg(folder.path().join("envoy.json"))
+            .arg("--admin-address-path")
+            .arg(folder.path().join("admin"))
+            .args(["--concurrency", &setup.workers.to_string()])
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info", "--disable-hot-restart"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self { address: unknown, admin: unknown, process, folder, wasm };
+        envoy.wait_until_it_serves().await.with_context(|| format!("Envoy's log:\n{}", envoy.log()))?;
+        Ok(envoy)
+    }
+
+    async fn wait_until_it_serves(&mut self) -> anyhow::Result<()> {
+        let admin_file = self.folder.path().join("admin");
+        let process = &mut self.process;
+        let mut admin = None;
+        wait_until("Envoy names its admin address", async || {
+            admin = fs::read_to_string(&admin_file).ok().and_then(|text| text.trim().parse().ok());
+            admin.is_some() || matches!(process.try_wait(), Ok(Some(_)))
+        })
+        .await?;
+        ensure!(!matches!(self.process.try_wait(), Ok(Some(_))), "Envoy has ended");
+        self.admin = admin.context("no admin address")?;
+        wait_until("Envoy is ready", async || self.admin("/ready").await.is_ok_and(|answer| answer == "LIVE\n"))
+            .await?;
+        let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json").await?)?;
+        let port = listeners
+            .pointer("/listener_statuses/0/local_address/socket_address/port_value")
+            .and_then(Value::as_u64)
+            .context("no listener")?;
+        self.address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?));
+        Ok(())
+    }
+
+    /// A client of this Envoy.
+    pub fn client(&self, http: Http) -> Client {
+        Client::new(self.address, http)
+    }
+
+    /// The file that Envoy watches for the policy.
+    pub fn policy_file(&self) -> PathBuf {
+        policy_file(self.folder.path())
+    }
+
+    /// Puts a policy before Envoy by renaming a file, as an operator would, and doesn't wait.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn put_policy(&self, policy: &str) -> anyhow::Result<()> {
+        put_policy(self.folder.path(), &self.wasm, policy)
+    }
+
+    /// Puts a policy before Envoy and waits for its verdict. It must differ from the policy before.
+    ///
+    /// # Errors
+    /// When there is no verdict.
+    pub async fn apply(&self, policy: &str) -> anyhow::Result<Verdict> {
+        const STATS: &str = "extension_config_discovery.http_filter.traffic-policy";
+        let accepted = self.stat(&format!("{STATS}.config_reload")).await?;
+        let refused = self.stat(&format!("{STATS}.update_rejected")).await?;
+        self.put_policy(policy)?;
+        let mut verdict = None;
+        wait_until("Envoy judges the policy", async || {
+            let is_more = async |name: &str, before: u64| {
+                self.stat(&format!("{STATS}.{name}")).await.is_ok_and(|now| now > before)
+            };
+            if is_more("config_reload", accepted).await {
+                verdict = Some(Verdict::InForce);
+            } else if is_more("update_rejected", refused).await {
+                verdict = Some(Verdict::Refused);
+            }
+            verdict.is_some()
+        })
+        .await?;
+        verdict.context("no verdict")
+    }
+
+    /// Reads a page of Envoy's admin interface.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
+        let answer = Client::new(self.admin, Http::V1).get(path, &[]).await?;
+        Ok(String::from_utf8(answer.into_body().to_vec())?)
+    }
+
+    /// The value of a counter or gauge; 0 if there is none of that name.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn stat(&self, name: &str) -> anyhow::Result<u64> {
+        let stats = self.admin("/stats").await?;
+        let value = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Ok(value.map_or(Ok(0), str::parse)?)
+    }
+
+    /// The sum of all series of a Prometheus metric that bear all `labels`.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<u64> {
+        let page = self.admin("/stats/prometheus").await?;
+        let mut sum = 0;
+        for line in page.lines() {
+            let Some((series, value)) =
+                line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')?.split_once("} "))
+            else {
+                continue;
+            };
+            if labels.iter().all(|(key, value)| series.contains(&format!("{key}=\"{value}\""))) {
+                sum += value.parse::<u64>()?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What Envoy and the filter have logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("envoy.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("---- Envoy's log ----\n{}---- end of Envoy's log ----", self.log());
+        }
+    }
+}
+
+/// The Envoy that `ENVOY` names, or the one that `make` has put into the project's folder.
+fn executable() -> anyhow::Result<PathBuf> {
+    let own = project().join(".tools/venv/bin/envoy");
+    let path = std::env::var_os("ENVOY").filter(|path| !path.is_empty()).map_or(own, PathBuf::from);
+    if path.components().count() > 1 && !path.exists() {
+        bail!("there is no Envoy at {}: run `make tools`, or name one with ENVOY=", path.display());
+    }
+    static SAY_ONCE: Once = Once::new();
+    SAY_ONCE.call_once(|| eprintln!("Envoy: {}", path.display()));
+    Ok(path)
+}
+
+fn policy_file(folder: &Path) -> PathBuf {
+    folder.join("traffic-policy.json")
+}
+
+fn read_yaml(file: &str) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(project().join(file))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("in {file}"))
+}
+
+fn at<'a>(value: &'a mut Value, pointer: &str) -> anyhow::Result<&'a mut Value> {
+    value.pointer_mut(pointer).with_context(|| format!("envoy.yaml has no {pointer} any more"))
+}
+
+/// `envoy/envoy.yaml` with other ports, clusters and policy file.
+fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
+    const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    let mut bootstrap = read_yaml("envoy/envoy.yaml")?;
+    let watched = "/http_filters/0/config_discovery/config_source/path_config_source/path";
+    *at(&mut bootstrap, &format!("{CONNECTION_MANAGER}{watched}"))? = json!(policy_file);
+    if !setup.fixed_ports {
+        let socket = json!({ "address": "127.0.0.1", "port_value": 0 });
+        *at(&mut bootstrap, "/admin/address/socket_address")? = socket.clone();
+        *at(&mut bootstrap, "/static_resources/listeners/0/address/socket_address")? = socket;
+    }
+    let template = at(&mut bootstrap, "/static_resources/clusters/0")?.clone();
+    let mut clusters = Vec::new();
+    for (name, address) in &setup.clusters {
+        let mut cluster = template.clone();
+        *at(&mut cluster, "/name")? = json!(name);
+        *at(&mut cluster, "/load_assignment/cluster_name")? = json!(name);
+        *at(&mut cluster, "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address")? =
+            json!({ "address": address.ip().to_string(), "port_value": address.port() });
+        clusters.push(cluster);
+    }
+    *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
+    (setup.adapt)(&mut bootstrap);
+    Ok(bootstrap)
+}
+
+/// Writes `envoy/traffic-policy.yaml` with another policy, and renames it over the file that Envoy watches.
+fn put_policy(folder: &Path, wasm: &Path, policy: &str) -> anyhow::Result<()> {
+    let mut resources = read_yaml("envoy/traffic-policy.yaml")?;
+    let config = at(&mut resources, "/resources/0/typed_config/config")?;
+    *at(config, "/configuration/value")? = json!(policy);
+    *at(config, "/vm_config/code/local/filename")? = json!(wasm);
+    let new = folder.join("traffic-policy.json.new");
+    fs::write(&new, serde_json::to_string_pretty(&resources)?)?;
+    fs::rename(new, policy_file(folder))?;
+    Ok(())
+}

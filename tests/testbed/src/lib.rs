@@ -1,0 +1,49 @@
+//! A real Envoy with the real filter, backends that remember, clients and statistics: for the tests and the demo.
+
+pub mod backend;
+pub mod client;
+pub mod envoy;
+pub mod load;
+pub mod statistics;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a test waits for something that should happen at once.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The project's folder.
+pub fn project() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Builds the filter from the sources as they are now, and returns the module's path.
+///
+/// # Errors
+/// When it does not build, with the compiler's words.
+pub fn build_wasm() -> anyhow::Result<PathBuf> {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--lib", "--package", "traffic-policy", "--target", "wasm32-wasip1"])
+        .current_dir(project())
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "the filter does not build (try `make build`):\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let wasm = project().join("target/wasm32-wasip1/release/traffic_policy.wasm").canonicalize()?;
+    Ok(wasm)
+}
+
+/// Waits until `condition` is true.
+///
+/// # Errors
+/// When that takes longer than [`PATIENCE`]; `what` is what was waited for.
+pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        anyhow::ensure!(std::time::Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}

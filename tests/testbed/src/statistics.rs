@@ -1,0 +1,89 @@
+//! Whether counts are what chance would give.
+
+use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF};
+
+/// What a test of live, randomly seeded traffic may get wrong: one false alarm in a million runs.
+pub const FALSE_ALARM: f64 = 1e-6;
+
+/// The chi-squared test: how likely counts at least this far from `shares` (which add up to 1) are by chance.
+///
+/// A share of 0 must have a count of 0, or the answer is 0.
+pub fn chi_squared_p(counts: &[u64], shares: &[f64]) -> f64 {
+    assert_eq!(counts.len(), shares.len());
+    if counts.iter().zip(shares).any(|(count, share)| *share == 0.0 && *count > 0) {
+        return 0.0;
+    }
+    let total = counts.iter().sum::<u64>() as f64;
+    let used = || counts.iter().zip(shares).filter(|(_, share)| **share > 0.0);
+    let statistic: f64 = used()
+        .map(|(count, share)| {
+            let expected = share * total;
+            (*count as f64 - expected).powi(2) / expected
+        })
+        .sum();
+    let freedom = used().count() as f64 - 1.0;
+    ChiSquared::new(freedom).map_or(1.0, |distribution| distribution.sf(statistic))
+}
+
+/// The counts between which `n` independent draws with chance `p` stay, but for one time in 1/`false_alarm`.
+pub fn binomial_bounds(n: u64, p: f64, false_alarm: f64) -> (u64, u64) {
+    if p <= 0.0 {
+        return (0, 0);
+    }
+    if p >= 1.0 {
+        return (n, n);
+    }
+    match Binomial::new(p, n) {
+        Ok(distribution) => {
+            (distribution.inverse_cdf(false_alarm / 2.0), distribution.inverse_cdf(1.0 - false_alarm / 2.0))
+        }
+        Err(_) => (0, n),
+    }
+}
+
+/// The chi-squared test for independence of a table of counts: how likely a tie at least this close is by chance.
+pub fn independence_p(table: &[Vec<u64>]) -> f64 {
+    let columns = table.first().map_or(0, Vec::len);
+    let column_sums: Vec<u64> =
+        (0..columns).map(|column| table.iter().filter_map(|row| row.get(column)).sum()).collect();
+    let total = column_sums.iter().sum::<u64>() as f64;
+    let mut statistic = 0.0;
+    for row in table {
+        let row_sum = row.iter().sum::<u64>() as f64;
+        for (count, column_sum) in row.iter().zip(&column_sums) {
+            let expected = row_sum * *column_sum as f64 / total;
+            statistic += (*count as f64 - expected).powi(2) / expected;
+        }
+    }
+    let freedom = (table.len() as f64 - 1.0) * (columns as f64 - 1.0);
+    ChiSquared::new(freedom).map_or(1.0, |distribution| distribution.sf(statistic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chi_squared_test_knows_the_textbook() {
+        // 3.841 is the 5 % point with one degree of freedom.
+        let p = chi_squared_p(&[5980, 4020], &[0.5, 0.5]);
+        assert!(p < 1e-80, "{p}");
+        let p = chi_squared_p(&[5098, 4902], &[0.5, 0.5]);
+        assert!((p - 0.05).abs() < 0.001, "{p}");
+        assert_eq!(chi_squared_p(&[9999, 1], &[1.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn binomial_bounds_hold_the_textbook_interval() {
+        // 1.96 standard deviations: 5000 ± 98.
+        assert_eq!(binomial_bounds(10_000, 0.5, 0.05), (4902, 5098));
+        assert_eq!(binomial_bounds(10, 0.0, 0.05), (0, 0));
+        assert_eq!(binomial_bounds(10, 1.0, 0.05), (10, 10));
+    }
+
+    #[test]
+    fn independence_is_told_from_a_tie() {
+        assert!(independence_p(&[vec![100, 200], vec![200, 400]]) > 0.99);
+        assert!(independence_p(&[vec![300, 0], vec![0, 600]]) < 1e-100);
+    }
+}
