@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::affinity::Affinity;
-use crate::config::{AffinityConfig, EndpointConfig, PolicyConfig, Share, UniqueMap};
+use crate::config::{AffinityConfig, BackendConfig, EndpointConfig, Object, PolicyConfig, Share, UniqueMap};
 use crate::error::{PolicyError, PolicyErrors, member};
 use crate::policy::{Endpoint, Parsed, Policy, Warning};
 use crate::route::Route;
@@ -29,7 +29,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     if let Some(cluster) = &config.default_cluster {
         compiler.check_name("default_cluster", "cluster", cluster);
     }
-    for (name, backend) in &config.backends.0 {
+    for (name, Object(backend)) in &config.backends.0 {
         let place = member("backends", name);
         compiler.check_name(&place, "backend", name);
         if let Some(cluster) = &backend.cluster {
@@ -40,7 +40,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
         .endpoints
         .iter()
         .enumerate()
-        .filter_map(|(n, endpoint)| compiler.endpoint(&format!("endpoints[{n}]"), endpoint))
+        .filter_map(|(n, Object(endpoint))| compiler.endpoint(&format!("endpoints[{n}]"), endpoint))
         .collect();
     compiler.check_unique_names(&config.endpoints);
     if !compiler.errors.is_empty() {
@@ -53,7 +53,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
 
 /// Collects errors while it makes the parts.
 struct Compiler<'config> {
-    clusters: &'config UniqueMap<crate::config::BackendConfig>,
+    clusters: &'config UniqueMap<Object<BackendConfig>>,
     /// Every backend once, whatever names it.
     backends: BTreeMap<String, Arc<Backend>>,
     errors: Vec<PolicyError>,
@@ -154,7 +154,7 @@ impl Compiler<'_> {
     fn backend(&mut self, name: &str) -> Arc<Backend> {
         let clusters = self.clusters;
         let backend = self.backends.entry(name.to_owned()).or_insert_with(|| {
-            let cluster = clusters.0.get(name).and_then(|backend| backend.cluster.as_deref()).unwrap_or(name);
+            let cluster = clusters.0.get(name).and_then(|Object(backend)| backend.cluster.as_deref()).unwrap_or(name);
             Arc::new(Backend { name: name.to_owned(), cluster: cluster.to_owned() })
         });
         Arc::clone(backend)
@@ -197,9 +197,9 @@ impl Compiler<'_> {
         lower
     }
 
-    fn check_unique_names(&mut self, endpoints: &[EndpointConfig]) {
+    fn check_unique_names(&mut self, endpoints: &[Object<EndpointConfig>]) {
         let mut seen = HashMap::new();
-        for (n, endpoint) in endpoints.iter().enumerate() {
+        for (n, Object(endpoint)) in endpoints.iter().enumerate() {
             if let Some(first) = seen.insert(&endpoint.name, n) {
                 self.refuse(
                     &format!("endpoints[{n}].name"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_path_to_error::{Path, Segment};
 
@@ -13,7 +14,7 @@ use crate::error::{PolicyError, member};
 
 /// The whole document.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a policy: an object with `endpoints`")]
+#[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
     #[serde(default, deserialize_with = "given")]
     pub routing_header: Option<String>,
@@ -22,13 +23,13 @@ pub struct PolicyConfig {
     #[serde(default, deserialize_with = "given")]
     pub default_cluster: Option<String>,
     #[serde(default)]
-    pub backends: UniqueMap<BackendConfig>,
-    pub endpoints: Vec<EndpointConfig>,
+    pub backends: UniqueMap<Object<BackendConfig>>,
+    pub endpoints: Vec<Object<EndpointConfig>>,
 }
 
 /// A backend with a cluster of another name.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a backend: an object with `cluster`")]
+#[serde(deny_unknown_fields)]
 pub struct BackendConfig {
     #[serde(default, deserialize_with = "given")]
     pub cluster: Option<String>,
@@ -36,7 +37,7 @@ pub struct BackendConfig {
 
 /// An endpoint.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an endpoint: an object with `name` and `traffic`")]
+#[serde(deny_unknown_fields)]
 pub struct EndpointConfig {
     pub name: String,
     #[serde(default, deserialize_with = "given")]
@@ -64,7 +65,7 @@ pub enum AffinityConfig {
 
 /// What an affinity object says.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = "null or an object with `salt`")]
+#[serde(deny_unknown_fields)]
 pub struct AffinityFields {
     #[serde(default, deserialize_with = "given")]
     pub salt: Option<String>,
@@ -77,6 +78,10 @@ pub struct Share(pub f64);
 /// A shadow's fraction, not yet judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Fraction(pub f64);
+
+/// A JSON object. (For a struct alone, serde takes a list of its fields, too.)
+#[derive(Debug)]
+pub struct Object<T>(pub T);
 
 /// A JSON object with any keys, each once, sorted.
 #[derive(Debug)]
@@ -93,6 +98,7 @@ pub fn read(json: &[u8]) -> Result<PolicyConfig, PolicyError> {
     }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     serde_path_to_error::deserialize(&mut deserializer)
+        .map(|Object(config)| config)
         .map_err(|error| {
             let place = place_of(error.path());
             explain(json, &place, error.inner())
@@ -118,15 +124,29 @@ fn explain(json: &[u8], place: &str, error: &serde_json::Error) -> PolicyError {
         return PolicyError { place, problem: format!("not valid JSON: {words}"), remedy };
     }
     let (problem, remedy) = match words.split_once(", expected ") {
-        Some((problem, expected)) => (problem, format!("expected {expected}")),
-        None if words.starts_with("missing field") => (words, "add it".to_owned()),
-        None if words.starts_with("duplicate") => (words, "keep one of them".to_owned()),
-        None => (words, "see the policy reference".to_owned()),
+        Some((problem, expected)) => {
+            let expected = if expected == "a sequence" { "a list" } else { expected };
+            (in_json_words(problem), format!("expected {expected}"))
+        }
+        None if words.starts_with("missing field") => (words.to_owned(), "add it".to_owned()),
+        None if words.starts_with("duplicate") => (words.to_owned(), "keep one of them".to_owned()),
+        None => (words.to_owned(), "see the policy reference".to_owned()),
     };
-    PolicyError {
-        place: if place.is_empty() { "policy".into() } else { place.to_owned() },
-        problem: problem.to_owned(),
-        remedy,
+    PolicyError { place: if place.is_empty() { "policy".into() } else { place.to_owned() }, problem, remedy }
+}
+
+/// Says "invalid type: map" and its like in the words of JSON.
+fn in_json_words(problem: &str) -> String {
+    let Some(found) = problem.strip_prefix("invalid type: ") else { return problem.to_owned() };
+    let number = || found.strip_prefix("integer ").or_else(|| found.strip_prefix("floating point "));
+    match found {
+        "map" => "this is an object".to_owned(),
+        "sequence" => "this is a list".to_owned(),
+        _ => match number() {
+            Some(number) => format!("this is the number {}", number.trim_matches('`')),
+            None if found.starts_with("string") => format!("this is the {found}"),
+            None => format!("this is {}", found.trim_start_matches("boolean ").trim_matches('`')),
+        },
     }
 }
 
@@ -174,8 +194,8 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 
 impl<'de> Deserialize<'de> for AffinityConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Option::<AffinityFields>::deserialize(deserializer)?;
-        Ok(fields.map_or(Self::Off, Self::On))
+        let fields = Option::<Object<AffinityFields>>::deserialize(deserializer)?;
+        Ok(fields.map_or(Self::Off, |Object(fields)| Self::On(fields)))
     }
 }
 
@@ -211,6 +231,26 @@ impl Visitor<'_> for Number {
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
         Ok(value as f64)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(access)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 

@@ -34,7 +34,7 @@ impl Shadow {
     }
 
     /// Whether a request with this draw is copied: independent of where it is served and of every other shadow.
-    fn is_drawn(&self, draw: u64) -> bool {
+    pub fn is_drawn(&self, draw: u64) -> bool {
         self.fraction >= 1.0 || unit(mix(draw ^ self.hash)) < self.fraction
     }
 }

@@ -1,6 +1,7 @@
 //! A real Envoy with the real filter, backends that remember, clients and statistics: for the tests and the demo.
 
 pub mod backend;
+pub mod cases;
 pub mod client;
 pub mod envoy;
 pub mod load;

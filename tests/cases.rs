@@ -1,0 +1,104 @@
+//! The tables of cases, run by the native core. `tests/envoy.rs` runs the same in a real Envoy.
+
+use std::borrow::Cow;
+
+use testbed::cases::{self, Case, Expected};
+use traffic_policy::{Decision, Policy, Request};
+
+struct TableRequest {
+    method: String,
+    path: String,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl TableRequest {
+    fn of(case: &Case) -> Self {
+        let lower_case = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
+        let headers = case.headers().into_iter().map(lower_case).collect();
+        Self { method: case.method.clone(), path: case.path.clone(), headers }
+    }
+}
+
+impl Request for TableRequest {
+    fn path(&self) -> Option<Cow<'_, [u8]>> {
+        Some(self.path.as_bytes().into())
+    }
+
+    fn method(&self) -> Option<Cow<'_, [u8]>> {
+        Some(self.method.as_bytes().into())
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.into())
+    }
+}
+
+fn check(decision: Option<&Decision>, expected: Option<&Expected>, rule: &str) {
+    let (Some(decision), Some(expected)) = (decision, expected) else {
+        assert!(decision.is_none() && expected.is_none(), "{rule}: {decision:?} and not {expected:?}");
+        return;
+    };
+    assert_eq!(&*decision.endpoint.name, expected.endpoint, "{rule}");
+    assert!(expected.backend.contains(&decision.backend.name), "{rule}: {} serves", decision.backend.name);
+    assert_eq!(decision.reason.name(), expected.reason, "{rule}");
+    let shadows: Vec<_> = decision.shadows.iter().map(|shadow| &shadow.backend.name).collect();
+    assert_eq!(shadows, expected.shadows.iter().collect::<Vec<_>>(), "{rule}");
+}
+
+#[test]
+fn the_core_decides_as_the_tables_say() {
+    let mut count = 0;
+    for table in cases::tables().unwrap() {
+        let parsed = Policy::from_json(table.policy.to_string().as_bytes())
+            .unwrap_or_else(|errors| panic!("{}: {errors}", table.file));
+        assert_eq!(parsed.warnings, [], "{}", table.file);
+        for case in &table.cases {
+            let rule = format!("{}: {}", table.file, case.rule);
+            for draw in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let decision = parsed.policy.decide(&TableRequest::of(case), draw);
+                check(decision.as_ref(), case.decision.as_ref(), &rule);
+                let cluster = match &decision {
+                    Some(decision) => Some(&decision.backend.cluster),
+                    None => parsed.policy.default_cluster.as_ref(),
+                };
+                match &case.cluster {
+                    Some(expected) => assert_eq!(cluster, expected.as_ref(), "{rule}"),
+                    None => assert_eq!(cluster, decision.as_ref().map(|decision| &decision.backend.name), "{rule}"),
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 40, "only {count} cases");
+}
+
+#[test]
+fn each_wrong_policy_is_refused_with_its_place_and_a_remedy() {
+    for refusal in cases::refusals().unwrap() {
+        let Err(errors) = Policy::from_json(refusal.text().as_bytes()) else {
+            panic!("{}: accepted", refusal.rule);
+        };
+        let messages: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
+        assert_eq!(messages, refusal.errors, "{}", refusal.rule);
+    }
+}
+
+#[test]
+fn an_endpoint_that_an_earlier_one_hides_is_a_warning() {
+    let policy = r#"{"endpoints": [
+        {"name": "writes", "route": "/", "methods": ["POST"], "traffic": {"a": 1}},
+        {"name": "rank", "route": "/rank/", "traffic": {"a": 1}},
+        {"name": "ranking", "route": "/ranking", "traffic": {"a": 1}},
+        {"name": "top", "route": "/rank/top", "methods": ["GET"], "traffic": {"a": 1}},
+        {"name": "posts", "route": "/x", "methods": ["POST"], "traffic": {"a": 1}}
+    ]}"#;
+    let warnings = Policy::from_json(policy.as_bytes()).unwrap().warnings;
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            r#"endpoints[3]: no request reaches "top": endpoints[1] takes them all; put the more specific one first"#,
+            r#"endpoints[4]: no request reaches "posts": endpoints[0] takes them all; put the more specific one first"#,
+        ]
+    );
+}
