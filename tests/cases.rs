@@ -1,5 +1,7 @@
 //! The tables of cases, run by the native core. `tests/envoy.rs` runs the same in a real Envoy.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::borrow::Cow;
 
 use testbed::cases::{self, Case, Expected};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ impl Envoy {
         let folder = tempfile::Builder::new().prefix("traffic-policy-").tempdir()?;
         let bootstrap = bootstrap(setup, &policy_file(folder.path()))?;
         fs::write(folder.path().join("envoy.json"), serde_json::to_string_pretty(&bootstrap)?)?;
-        put_policy(folder.path(), &wasm, &setup.policy)?;
+        put_configuration(folder.path(), &wasm, &string_value(&setup.policy))?;
         let log = fs::File::create(folder.path().join("envoy.log"))?;
         let process = Command::new(executable()?)
             .arg("--config-path")
@@ -120,7 +121,7 @@ impl Envoy {
     /// # Errors
     /// When the file can't be written.
     pub fn put_policy(&self, policy: &str) -> anyhow::Result<()> {
-        put_policy(self.folder.path(), &self.wasm, policy)
+        put_configuration(self.folder.path(), &self.wasm, &string_value(policy))
     }
 
     /// Puts a policy before Envoy and waits for its verdict. It must differ from the policy before.
@@ -128,16 +129,24 @@ impl Envoy {
     /// # Errors
     /// When there is no verdict.
     pub async fn apply(&self, policy: &str) -> anyhow::Result<Verdict> {
+        self.apply_configuration(&string_value(policy)).await
+    }
+
+    /// Puts a plugin configuration of any type before Envoy and waits for its verdict.
+    ///
+    /// # Errors
+    /// When there is no verdict.
+    pub async fn apply_configuration(&self, configuration: &Value) -> anyhow::Result<Verdict> {
         const STATS: &str = "extension_config_discovery.http_filter.traffic-policy";
-        let accepted = self.stat(&format!("{STATS}.config_reload")).await?;
+        let accepted = self.stat(&format!("{STATS}.update_success")).await?;
         let refused = self.stat(&format!("{STATS}.update_rejected")).await?;
-        self.put_policy(policy)?;
+        put_configuration(self.folder.path(), &self.wasm, configuration)?;
         let mut verdict = None;
         wait_until("Envoy judges the policy", async || {
             let is_more = async |name: &str, before: u64| {
                 self.stat(&format!("{STATS}.{name}")).await.is_ok_and(|now| now > before)
             };
-            if is_more("config_reload", accepted).await {
+            if is_more("update_success", accepted).await {
                 verdict = Some(Verdict::InForce);
             } else if is_more("update_rejected", refused).await {
                 verdict = Some(Verdict::Refused);
@@ -145,6 +154,8 @@ impl Envoy {
             verdict.is_some()
         })
         .await?;
+        // The verdict is the main thread's. It has told the workers; each does it in its next turn, which nothing shows.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         verdict.context("no verdict")
     }
 
@@ -204,8 +215,11 @@ impl Drop for Envoy {
     }
 }
 
-/// The Envoy that `ENVOY` names, or the one that `make` has put into the project's folder.
-fn executable() -> anyhow::Result<PathBuf> {
+/// The Envoy that `ENVOY` names, or the one that `make tools` has put into the project's folder.
+///
+/// # Errors
+/// When there is none.
+pub fn executable() -> anyhow::Result<PathBuf> {
     let own = project().join(".tools/venv/bin/envoy");
     let path = std::env::var_os("ENVOY").filter(|path| !path.is_empty()).map_or(own, PathBuf::from);
     if path.components().count() > 1 && !path.exists() {
@@ -255,11 +269,26 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
     Ok(bootstrap)
 }
 
-/// Writes `envoy/traffic-policy.yaml` with another policy, and renames it over the file that Envoy watches.
-fn put_policy(folder: &Path, wasm: &Path, policy: &str) -> anyhow::Result<()> {
+/// The policy of `envoy/traffic-policy.yaml`.
+///
+/// # Errors
+/// When the file has none.
+pub fn shipped_policy() -> anyhow::Result<String> {
+    let mut resources = read_yaml("envoy/traffic-policy.yaml")?;
+    let policy = at(&mut resources, "/resources/0/typed_config/config/configuration/value")?;
+    Ok(policy.as_str().context("the policy is no string")?.to_owned())
+}
+
+fn string_value(policy: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy })
+}
+
+/// Writes `envoy/traffic-policy.yaml` with another plugin configuration, and renames it over the file that Envoy
+/// watches.
+fn put_configuration(folder: &Path, wasm: &Path, configuration: &Value) -> anyhow::Result<()> {
     let mut resources = read_yaml("envoy/traffic-policy.yaml")?;
     let config = at(&mut resources, "/resources/0/typed_config/config")?;
-    *at(config, "/configuration/value")? = json!(policy);
+    *at(config, "/configuration")? = configuration.clone();
     *at(config, "/vm_config/code/local/filename")? = json!(wasm);
     let new = folder.join("traffic-policy.json.new");
     fs::write(&new, serde_json::to_string_pretty(&resources)?)?;

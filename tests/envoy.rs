@@ -1,0 +1,479 @@
+//! The real filter in a real Envoy, over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use testbed::backend::{Backend, Received};
+use testbed::cases::{self, Table};
+use testbed::client::{Client, Http, served_by};
+use testbed::envoy::{Envoy, Setup, Verdict, executable};
+use testbed::load::{self, Background};
+use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p, independence_p};
+use testbed::{build_wasm, project, wait_until};
+
+fn named<'a>(backends: &'a [Backend], name: &str) -> &'a Backend {
+    backends.iter().find(|backend| backend.name == name).unwrap()
+}
+
+fn one_endpoint(endpoint: Value) -> String {
+    json!({ "endpoints": [endpoint] }).to_string()
+}
+
+#[test]
+fn the_shipped_files_are_valid() {
+    build_wasm().unwrap();
+    let output = Command::new(executable().unwrap())
+        .args(["--mode", "validate", "--config-path", "envoy/envoy.yaml"])
+        .current_dir(project())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_module_is_small() {
+    let size = std::fs::metadata(build_wasm().unwrap()).unwrap().len();
+    assert!(size < 400_000, "{size} bytes");
+}
+
+// ---------------------------------------------------------------------------------------------------- the tables
+
+/// Every cluster that the table's policy names.
+fn clusters(table: &Table) -> BTreeSet<String> {
+    let policy = &table.policy;
+    let keys = |value: &Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    let mut clusters = BTreeSet::new();
+    clusters.extend(policy["default_cluster"].as_str().map(str::to_owned));
+    for backend in policy["backends"].as_object().into_iter().flat_map(|backends| backends.values()) {
+        clusters.extend(backend["cluster"].as_str().map(str::to_owned));
+    }
+    for endpoint in policy["endpoints"].as_array().unwrap() {
+        clusters.extend(keys(&endpoint["traffic"]));
+        clusters.extend(keys(&endpoint["shadow"]));
+    }
+    clusters
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_decides_as_the_tables_say() {
+    let tables = cases::tables().unwrap();
+    let mut names: BTreeSet<String> = tables.iter().flat_map(clusters).collect();
+    names.insert("sentinel".to_owned());
+    let backends = Backend::start_all(&names).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let first = one_endpoint(json!({ "name": "first", "traffic": { "main": 1 } }));
+    let envoy = Envoy::start(&Setup::new(first, &backends)).await.unwrap();
+    let client = envoy.client(Http::V1);
+    let mut expected_copies = BTreeMap::new();
+    for table in &tables {
+        assert_eq!(envoy.apply(&table.policy.to_string()).await.unwrap(), Verdict::InForce, "{}", table.file);
+        for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
+            let rule = format!("{}: {}", table.file, case.rule);
+            let mut headers = case.headers();
+            headers.push(("x-case".to_owned(), rule.clone().into_bytes()));
+            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+            let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
+            let served = served_by(&answer);
+            match (&case.cluster, &case.decision) {
+                (Some(cluster), _) => assert_eq!(served, cluster.as_deref(), "{rule}"),
+                (None, Some(expected)) => {
+                    assert!(served.is_some_and(|name| expected.backend.contains(name)), "{rule}: {served:?} serves");
+                }
+                (None, None) => assert_eq!((served, answer.status().as_u16()), (None, 404), "{rule}"),
+            }
+            let named = table.policy["response_header"].as_str().and_then(|name| answer.headers().get(name));
+            let expected = case.decision.as_ref().filter(|_| table.policy["response_header"].is_string());
+            assert_eq!(named.is_some(), expected.is_some(), "{rule}: {named:?}");
+            if let (Some(named), Some(expected)) = (named, expected) {
+                assert!(expected.backend.contains(named.to_str().unwrap()), "{rule}: {named:?}");
+            }
+            let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
+            copies.sort();
+            if !copies.is_empty() {
+                expected_copies.insert(rule, copies);
+            }
+        }
+    }
+    // The one worker sends copies in order: when this one has come, no other will.
+    let last = one_endpoint(json!({ "name": "last", "traffic": { "main": 1 }, "shadow": { "sentinel": 1 } }));
+    envoy.apply(&last).await.unwrap();
+    client.get("/", &[]).await.unwrap();
+    wait_until("the last copy comes", async || named(&backends, "sentinel").count() == 1).await.unwrap();
+    let mut seen_copies: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for backend in &backends {
+        for received in backend.take_received() {
+            let Some(rule) = received.header("x-case").pop() else { continue };
+            // A copy bears the name of the backend that it was made for; a client's own marker names none.
+            if let [marker] = received.header("x-traffic-shadow").as_slice()
+                && marker != "elsewhere"
+                && !marker.is_empty()
+            {
+                seen_copies.entry(rule).or_default().push(marker.clone());
+            }
+        }
+    }
+    seen_copies.values_mut().for_each(|copies| copies.sort());
+    assert_eq!(seen_copies, expected_copies);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wrong_policy_is_refused_and_the_one_in_force_stays() {
+    let backends = Backend::start_all(["main"]).await.unwrap();
+    let good = one_endpoint(json!({ "name": "good", "traffic": { "main": 1 } }));
+    let envoy = Envoy::start(&Setup::new(good, &backends)).await.unwrap();
+    let client = envoy.client(Http::V1);
+    for refusal in cases::refusals().unwrap() {
+        let text = refusal.text();
+        // Protobuf's JSON has no empty Any; the binary form has a test of its own.
+        if text.is_empty() || text.starts_with("\n\u{11}") {
+            continue;
+        }
+        assert_eq!(envoy.apply(&text).await.unwrap(), Verdict::Refused, "{}", refusal.rule);
+        for error in &refusal.errors {
+            let line = format!("traffic policy refused: {error}");
+            assert!(envoy.log().contains(&line), "{}: no {line:?} in the log", refusal.rule);
+        }
+        let answer = client.get("/", &[]).await.unwrap();
+        assert_eq!(served_by(&answer), Some("main"), "{}", refusal.rule);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_struct_is_refused_with_the_advice_to_use_a_string() {
+    let backends = Backend::start_all(["main"]).await.unwrap();
+    let good = one_endpoint(json!({ "name": "good", "traffic": { "main": 1 } }));
+    let envoy = Envoy::start(&Setup::new(good, &backends)).await.unwrap();
+    let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "main": 1 } }] });
+    let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": policy });
+    assert_eq!(envoy.apply_configuration(&configuration).await.unwrap(), Verdict::Refused);
+    assert!(envoy.log().contains("use a google.protobuf.StringValue"), "{}", envoy.log());
+    let empty = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "" });
+    assert_eq!(envoy.apply_configuration(&empty).await.unwrap(), Verdict::Refused);
+    assert!(envoy.log().contains("the plugin configuration is empty"), "{}", envoy.log());
+}
+
+// ---------------------------------------------------------------------------------------------- split and affinity
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_thousand_requests_split_as_asked() {
+    let backends = Backend::start_all(["a", "b", "c"]).await.unwrap();
+    let splits = [("/half", [0.5, 0.5, 0.0]), ("/canaries", [0.98, 0.01, 0.01]), ("/tiny", [0.9999, 0.0001, 0.0])];
+    let endpoint = |(route, [a, b, c]): (&str, [f64; 3])| json!({ "name": route.trim_start_matches('/'), "route": route, "traffic": { "a": a, "b": b, "c": c } });
+    let policy = json!({ "endpoints": splits.map(endpoint) }).to_string();
+    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
+    let client = envoy.client(Http::V1);
+    for (route, shares) in splits {
+        let tally = load::send(&client, route, 20_000).await;
+        assert_eq!(tally.failed, 0, "{route}");
+        let counts = ["a", "b", "c"].map(|name| tally.of(name));
+        // Where less than five are expected the chi-squared test is no test: the binomial bound is exact.
+        if shares.iter().all(|share| *share == 0.0 || share * 20_000.0 >= 5.0) {
+            let p = chi_squared_p(&counts, &shares);
+            assert!(p > FALSE_ALARM, "{route}: {counts:?}, p = {p}");
+        }
+        for (count, share) in counts.iter().zip(shares) {
+            let (low, high) = binomial_bounds(20_000, share, FALSE_ALARM);
+            assert!((low..=high).contains(count), "{route}: {counts:?}, {low} to {high} for {share}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_reaches_the_same_backend_on_every_worker_and_proxy_with_either_http() {
+    let backends = Backend::start_all(["v1", "v2", "v3"]).await.unwrap();
+    let traffic = json!({ "v1": 0.5, "v2": 0.3, "v3": 0.2 });
+    let policy = one_endpoint(json!({ "name": "ranker", "traffic": traffic }));
+    let native = traffic_policy::Traffic::new([("v1", 0.5), ("v2", 0.3), ("v3", 0.2)].map(|(name, share)| {
+        (std::sync::Arc::new(traffic_policy::Backend { name: name.into(), cluster: name.into() }), share)
+    }))
+    .unwrap();
+    let salt = traffic_policy::placement::Salt::new("ranker");
+    // The third Envoy is a restart of the second.
+    for workers in [1, 2, 2] {
+        let envoy = Envoy::start(&Setup { workers, ..Setup::new(policy.as_str(), &backends) }).await.unwrap();
+        for http in [Http::V1, Http::V2] {
+            for connection in 0..4 {
+                // Each client opens a connection of its own, which Envoy gives to one of its workers.
+                let client = envoy.client(http);
+                for n in 0..100 {
+                    let key = format!("user-{n}");
+                    let answer = client.get("/", &[("x-serve-shard-key", &key)]).await.unwrap();
+                    let expected = &native.choose(salt.point(key.as_bytes())).name;
+                    assert_eq!(
+                        served_by(&answer),
+                        Some(expected.as_str()),
+                        "{key}, {workers} workers, {http:?}, connection {connection}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- spoofing
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_never_chooses_the_cluster() {
+    let backends = Backend::start_all(["stable", "other"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let policy = one_endpoint(json!({ "name": "e", "route": "/e", "traffic": { "stable": 1 } }));
+    let bypass = |bootstrap: &mut Value| {
+        let routes =
+            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+        let routes = bootstrap.pointer_mut(routes).unwrap().as_array_mut().unwrap();
+        let mut bypassed = routes[0].clone();
+        bypassed["match"]["prefix"] = json!("/bypassed");
+        bypassed["typed_per_filter_config"] = json!({ "traffic-policy": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true } });
+        routes.insert(0, bypassed);
+    };
+    let envoy = Envoy::start(&Setup { adapt: bypass, ..Setup::new(policy, &backends) }).await.unwrap();
+    for http in [Http::V1, Http::V2] {
+        let client = envoy.client(http);
+        for spoof in [vec!["other"], vec!["other", "other"], vec!["", "other"], vec!["other,other"]] {
+            let headers: Vec<_> = spoof.iter().map(|value| ("X-Traffic-Cluster", *value)).collect();
+            for (path, expected) in [("/e", Some("stable")), ("/unmatched", None), ("/bypassed", Some("stable"))] {
+                let answer = client.get(path, &headers).await.unwrap();
+                assert_eq!(served_by(&answer), expected, "{path} with {spoof:?} over {http:?}");
+            }
+        }
+    }
+    assert_eq!(named(&backends, "other").count(), 0);
+    for received in named(&backends, "stable").take_received() {
+        assert_eq!(received.header("x-traffic-cluster"), Vec::<String>::new(), "the header is not forwarded");
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ reload
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_policy_is_in_force_within_two_seconds_under_load_and_no_request_fails() {
+    let backends = Backend::start_all(["a", "b"]).await.unwrap();
+    let all_to = |name: &str| one_endpoint(json!({ "name": "e", "traffic": { name: 1 } }));
+    let setup = Setup { workers: 2, ..Setup::new(all_to("a"), &backends) };
+    let envoy = Envoy::start(&setup).await.unwrap();
+    let load = Background::start(&envoy.client(Http::V1), "/");
+    let load_h2 = Background::start(&envoy.client(Http::V2), "/");
+    for (old, new) in [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")] {
+        wait_until("load flows", async || named(&backends, old).count() > 100).await.unwrap();
+        let start = Instant::now();
+        envoy.put_policy(&all_to(new)).unwrap();
+        wait_until("the old backend gets nothing more", async || {
+            named(&backends, old).take_count();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            named(&backends, old).count() == 0
+        })
+        .await
+        .unwrap();
+        let time = start.elapsed();
+        assert!(time < Duration::from_secs(2), "{time:?}");
+    }
+    // A broken one in between changes nothing.
+    assert_eq!(
+        envoy.apply(r#"{"endpoints": [{"name": "e", "traffic": {"b": 0.5}}]}"#).await.unwrap(),
+        Verdict::Refused
+    );
+    let place = "traffic policy refused: endpoints[0].traffic: the shares add up to 0.5;";
+    assert!(envoy.log().contains(place), "{}", envoy.log());
+    let before = named(&backends, "a").count();
+    wait_until("load flows on", async || named(&backends, "a").count() > before + 100).await.unwrap();
+    named(&backends, "b").take_count();
+    let tally = load.stop().await;
+    let tally_h2 = load_h2.stop().await;
+    assert_eq!((tally.failed, tally_h2.failed), (0, 0), "of {} and {}", tally.total(), tally_h2.total());
+    assert_eq!(named(&backends, "b").count(), 0);
+}
+
+// ------------------------------------------------------------------------------------------------------------ shadow
+
+fn shadowed(shadow: Value) -> String {
+    one_endpoint(json!({ "name": "e", "traffic": { "main": 1 }, "shadow": shadow }))
+}
+
+async fn outcomes(envoy: &Envoy, backend: &str, result: &str) -> u64 {
+    envoy
+        .metric("traffic_policy_shadow_total", &[("endpoint", "e"), ("backend", backend), ("result", result)])
+        .await
+        .unwrap()
+}
+
+/// What both the upstream and the shadow were sent, without what differs by contract.
+fn essence(received: &Received) -> (String, String, Bytes, Vec<(String, Vec<u8>)>) {
+    let differs = |name: &str| {
+        name.starts_with("x-envoy-")
+            || ["x-traffic-shadow", "content-length", "transfer-encoding", "expect"].contains(&name)
+    };
+    let headers = received.headers.iter().filter(|(name, _)| !differs(name)).cloned().collect();
+    (received.method.clone(), received.path.clone(), received.body.clone(), headers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_the_request_with_a_marker() {
+    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
+    let large: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let headers: [(&str, &[u8]); 5] =
+        [("accept", b"a"), ("cookie", b"session=1"), ("accept", b"b"), ("x-envoy-max-retries", b"3"), ("x-empty", b"")];
+    let requests = [("GET", "/a?q=1&q=2", Vec::new()), ("POST", "/b", b"body".to_vec()), ("PUT", "/c%2F/", large)];
+    for http in [Http::V1, Http::V2] {
+        let client = envoy.client(http);
+        for (method, path, body) in &requests {
+            let answer = client.send(method, path, headers, body.clone()).await.unwrap();
+            assert_eq!(served_by(&answer), Some("main"));
+            wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
+            named(&backends, "copy").take_count();
+            let (original, copy) = (
+                named(&backends, "main").take_received().pop().unwrap(),
+                named(&backends, "copy").take_received().pop().unwrap(),
+            );
+            assert_eq!(essence(&original), essence(&copy), "{method} {path} over {http:?}");
+            assert_eq!(copy.header("x-traffic-shadow"), ["copy"]);
+            assert_eq!(original.header("x-traffic-shadow"), Vec::<String>::new());
+            assert_eq!(copy.header("x-envoy-max-retries"), Vec::<String>::new());
+        }
+    }
+    wait_until("all answers are counted", async || outcomes(&envoy, "copy", "2xx").await == 6).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_larger_than_the_limit_is_served_and_not_copied() {
+    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
+    let client = envoy.client(Http::V1);
+    for size in [(1 << 20) + 1, 1 << 20] {
+        let answer = client.send("POST", "/", [], vec![b'x'; size]).await.unwrap();
+        assert_eq!(served_by(&answer), Some("main"));
+        assert_eq!(named(&backends, "main").take_received().pop().unwrap().body.len(), size);
+    }
+    wait_until("the copy of the smaller comes", async || named(&backends, "copy").count() > 0).await.unwrap();
+    let sizes: Vec<_> = named(&backends, "copy").take_received().iter().map(|copy| copy.body.len()).collect();
+    assert_eq!(sizes, [1 << 20]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_outlives_its_request_and_holds_up_nobody() {
+    let backends = Backend::start_all(["main", "slow"]).await.unwrap();
+    named(&backends, "slow").answer_after(Duration::from_secs(1));
+    for workers in [1, 2] {
+        let policy = shadowed(json!({ "slow": 1, "nowhere": 1 }));
+        let envoy = Envoy::start(&Setup { workers, ..Setup::new(policy, &backends) }).await.unwrap();
+        let start = Instant::now();
+        for _ in 0..20 {
+            // A client of its own for each: it is gone before the shadow answers.
+            let answer = envoy.client(Http::V1).get("/", &[]).await.unwrap();
+            assert_eq!(served_by(&answer), Some("main"));
+        }
+        let time = start.elapsed();
+        assert!(time < Duration::from_secs(10), "twenty requests took {time:?}: they waited for the shadow");
+        wait_until("each copy's answer is counted", async || outcomes(&envoy, "slow", "2xx").await == 20)
+            .await
+            .unwrap();
+        assert_eq!(outcomes(&envoy, "nowhere", "unknown_cluster").await, 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
+    let backends = Backend::start_all(["main", "slow"]).await.unwrap();
+    named(&backends, "slow").answer_after(Duration::from_secs(1));
+    let policy = shadowed(json!({ "slow": 1 }));
+    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
+    let client = envoy.client(Http::V1);
+    for round in 1..=2 {
+        let tally = load::send(&client, "/", 20).await;
+        assert_eq!(tally.failed, 0);
+        let other = shadowed(json!({ "slow": 1, "other": 0, format!("round-{round}"): 0 }));
+        assert_eq!(envoy.apply(&other).await.unwrap(), Verdict::InForce);
+        wait_until("each copy's answer is counted", async || outcomes(&envoy, "slow", "2xx").await == round * 20)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_split() {
+    let backends = Backend::start_all(["stable", "canary", "a", "b"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let policy = one_endpoint(json!({
+        "name": "e", "traffic": { "stable": 0.9, "canary": 0.1 }, "shadow": { "a": 0.5, "b": 0.1, "canary": 0.01 }
+    }));
+    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
+    let client = envoy.client(Http::V1);
+    let count = 20_000;
+    let tally = load::send_each(count, move |n| {
+        let client = client.clone();
+        async move { client.get("/", &[("x-n", &n.to_string())]).await }
+    })
+    .await;
+    assert_eq!(tally.failed, 0);
+    let requested: u64 = tally.total();
+    let copies = async || {
+        let mut sum = 0;
+        for shadow in ["a", "b", "canary"] {
+            sum += outcomes(&envoy, shadow, "2xx").await;
+        }
+        sum
+    };
+    let received = || backends.iter().map(Backend::count).sum::<u64>();
+    wait_until("each copy is counted", async || copies().await == received() - requested).await.unwrap();
+
+    let mut rows = vec![[false; 4]; 20_000];
+    for backend in &backends {
+        for received in backend.take_received() {
+            let n: usize = received.header("x-n").pop().unwrap().parse().unwrap();
+            let column = match (backend.name.as_str(), received.header("x-traffic-shadow").is_empty()) {
+                ("stable", true) => continue,
+                ("canary", true) => 0,
+                ("a", false) => 1,
+                ("b", false) => 2,
+                ("canary", false) => 3,
+                other => panic!("unexpected at {other:?}"),
+            };
+            assert!(!rows[n][column], "request {n} came twice to {}", backend.name);
+            rows[n][column] = true;
+        }
+    }
+    for (column, share) in [0.1, 0.5, 0.1, 0.01].into_iter().enumerate() {
+        let seen = rows.iter().filter(|row| row[column]).count() as u64;
+        let (low, high) = binomial_bounds(count, share, FALSE_ALARM);
+        assert!((low..=high).contains(&seen), "column {column}: {seen}, {low} to {high} expected");
+        for other in 0..column {
+            let mut table = vec![vec![0; 2]; 2];
+            for row in &rows {
+                table[usize::from(row[column])][usize::from(row[other])] += 1;
+            }
+            let p = independence_p(&table);
+            assert!(p > FALSE_ALARM, "{column} and {other} are tied: {table:?}, p = {p}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_not_utf_8_neither_crash_the_filter_nor_reach_the_copy() {
+    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
+    let client: Client = envoy.client(Http::V1);
+    let headers: [(&str, &[u8]); 3] =
+        [("x-serve-shard-key", b"\xff\xfe"), ("x-bytes", b"\x80"), ("x-text", "h\u{e4}ns".as_bytes())];
+    let answer = client.send("GET", "/", headers, Bytes::new()).await.unwrap();
+    assert_eq!(served_by(&answer), Some("main"));
+    wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
+    let copy = named(&backends, "copy").take_received().pop().unwrap();
+    assert_eq!(copy.header("x-bytes"), Vec::<String>::new());
+    assert_eq!(copy.header("x-text"), ["h\u{e4}ns"]);
+    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload").await.unwrap(), 0);
+}

@@ -1,0 +1,70 @@
+//! The demo: the filter's main job, live, in a real Envoy; or the same proxy left up to try by hand.
+
+mod report;
+mod scenes;
+mod stage;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use testbed::backend::Backend;
+use testbed::envoy::{Envoy, Setup, shipped_policy};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Plays splits, canaries, a rollout, session affinity and shadows in a real Envoy, and checks every number.
+#[derive(Parser)]
+struct Arguments {
+    /// Start the proxy of envoy/envoy.yaml and leave it up until Ctrl-C, instead of playing.
+    #[arg(long)]
+    stay: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    // A signal ends the play in order: nothing is left running.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let play = async { if arguments.stay { stay().await } else { scenes::play().await } };
+    tokio::select! {
+        result = play => result,
+        result = tokio::signal::ctrl_c() => {
+            let code = if arguments.stay { ExitCode::SUCCESS } else { ExitCode::from(130) };
+            result.map(|()| code).map_err(Into::into)
+        }
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+    }
+}
+
+async fn stay() -> anyhow::Result<ExitCode> {
+    for port in [10000, 9901] {
+        std::net::TcpListener::bind(("127.0.0.1", port))
+            .with_context(|| format!("port {port} of envoy/envoy.yaml is taken: stop what listens there"))?;
+    }
+    let backends = Backend::start_all(["stable", "canary", "canary-2"]).await?;
+    let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(shipped_policy()?, &backends) };
+    let envoy = Envoy::start(&setup).await?;
+    let (address, admin, policy) = (envoy.address, envoy.admin, envoy.policy_file());
+    println!(
+        "
+Envoy is up, with the policy of envoy/traffic-policy.yaml.
+
+  proxy   http://{address}
+  admin   http://{admin}
+  policy  {policy}
+
+Try:
+
+  curl -i http://{address}/                          # x-traffic-backend: who served; 9 of 10 times stable
+  curl -i -H 'x-serve-shard-key: alice' http://{address}/   # always the same for alice
+  curl -s http://{admin}/stats/prometheus | grep traffic_policy   # what became of the copies to canary-2
+
+Change the shares in the running proxy (sed -i renames, which is what Envoy waits for):
+
+  sed -i 's/0\\.9,/0.5,/; s/0\\.1 }}/0.5 }}/' {policy}
+
+Ctrl-C ends it.",
+        policy = policy.display(),
+    );
+    std::future::pending().await
+}
