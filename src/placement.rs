@@ -16,7 +16,7 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// MurmurHash3's 64-bit finalizer.
 ///
-/// FNV-1a alone leaves its high bits nearly constant for short, sequential keys, and it is the high bits that [`unit`]
+/// FNV-1a alone leaves its high bits nearly constant for short, sequential keys, and it is the high bits that [`unit()`]
 /// reads.
 pub fn mix(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
