@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::policy::{Endpoint, Policy};
 use crate::request::Request;
-use crate::shadow::{self, Shadow};
+use crate::shadow::{self, Shadow, Skip};
 use crate::traffic::Backend;
 
 /// Where a request goes, and who gets a copy.
@@ -18,6 +18,8 @@ pub struct Decision<'policy> {
     pub reason: Reason,
     /// Who gets a copy. Empty (and not allocated) for most requests.
     pub shadows: Vec<Arc<Shadow>>,
+    /// Who would have got one, and why not.
+    pub skipped: Vec<(Arc<Shadow>, Skip)>,
 }
 
 /// Why a backend was chosen.
@@ -46,11 +48,14 @@ impl Policy {
     pub fn decide(&self, request: &impl Request, draw: u64) -> Option<Decision<'_>> {
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.route.matches(request))?;
         let key_point = endpoint.affinity.as_ref().and_then(|affinity| affinity.point(request));
+        let backend = endpoint.traffic.choose(key_point.unwrap_or(draw));
+        let drawn = shadow::draw(&endpoint.shadows, request, &shadow::Candidate { backend, draw, key_point });
         Some(Decision {
             endpoint,
-            backend: endpoint.traffic.choose(key_point.unwrap_or(draw)),
+            backend,
             reason: if key_point.is_some() { Reason::Key } else { Reason::Random },
-            shadows: shadow::drawn(&endpoint.shadows, request, draw),
+            shadows: drawn.shadows,
+            skipped: drawn.skipped,
         })
     }
 }

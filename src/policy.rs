@@ -19,6 +19,8 @@ pub struct Policy {
     pub response_header: Option<String>,
     /// The cluster for a request that no endpoint matches; `None` removes the routing header from it.
     pub default_cluster: Option<String>,
+    /// The request headers that steer Envoy's own mirrors; each once.
+    pub mirror_headers: Vec<String>,
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
@@ -60,6 +62,11 @@ impl Policy {
     /// rest can't be judged before it is mended.
     pub fn from_json(json: &[u8]) -> Result<Parsed, PolicyErrors> {
         compile::compile(&config::read(json)?)
+    }
+
+    /// All shadows, each at the place of its `id`.
+    pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
+        self.endpoints.iter().flat_map(|endpoint| &endpoint.shadows).map(AsRef::as_ref)
     }
 
     /// The endpoints, in the order in which they are tried.

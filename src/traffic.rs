@@ -93,6 +93,13 @@ mod tests {
     }
 
     #[test]
+    fn on_a_tie_the_name_that_sorts_first_serves() {
+        let mut tied = traffic(&[("b", 0.5), ("a", 0.5)]);
+        tied.others[0].hash = tied.first.hash;
+        assert_eq!(tied.choose(1).name, "a");
+    }
+
+    #[test]
     fn shares_are_divided_by_their_sum() {
         assert_eq!(traffic(&[("a", 90.0), ("b", 10.0)]), traffic(&[("a", 0.9), ("b", 0.1)]));
     }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use testbed::project;
 use testbed::statistics::{binomial_bounds, chi_squared_p, independence_p};
 use traffic_policy::placement::{Salt, fnv1a, mix, unit};
-use traffic_policy::shadow::Shadow;
+use traffic_policy::shadow::Draw;
 use traffic_policy::{Backend, Traffic};
 
 /// What the contract promises of counts.
@@ -122,8 +122,8 @@ fn the_golden_vectors_hold() {
         assert_eq!(traffic.choose(hex(&row.point)).name, row.backend, "{:?} {}", row.traffic, row.point);
     }
     for row in &golden.shadows {
-        let shadow = Shadow::new("e".into(), backend(&row.backend), row.fraction);
-        assert_eq!(shadow.is_drawn(hex(&row.draw)), row.copied, "{} {} {}", row.backend, row.fraction, row.draw);
+        let draw = Draw::new(&row.backend, row.fraction);
+        assert_eq!(draw.takes(hex(&row.draw)), row.copied, "{} {} {}", row.backend, row.fraction, row.draw);
     }
 }
 
@@ -264,15 +264,14 @@ fn different_salts_place_keys_independently() {
 #[test]
 fn shadows_are_drawn_as_asked_and_independently_of_the_choice_and_of_each_other() {
     let traffic = traffic(&[("default", 0.98), ("new", 0.01), ("new2", 0.01)]);
-    let shadow = |name, fraction| Shadow::new("e".into(), backend(name), fraction);
     // One of them is also a backend that serves.
-    let (a, b) = (shadow("new", 0.5), shadow("watcher", 0.1));
+    let (a, b) = (Draw::new("new", 0.5), Draw::new("watcher", 0.1));
     let mut by_backend = vec![vec![0; 2]; 3];
     let mut by_each_other = vec![vec![0; 2]; 2];
     for draw in draws(7).take(1_000_000) {
         let served = ["default", "new", "new2"].iter().position(|name| traffic.choose(draw).name == *name).unwrap();
-        by_backend[served][usize::from(a.is_drawn(draw))] += 1;
-        by_each_other[usize::from(a.is_drawn(draw))][usize::from(b.is_drawn(draw))] += 1;
+        by_backend[served][usize::from(a.takes(draw))] += 1;
+        by_each_other[usize::from(a.takes(draw))][usize::from(b.takes(draw))] += 1;
     }
     let of_a = [by_each_other[0].iter().sum(), by_each_other[1].iter().sum()];
     let of_b = [by_each_other[0][0] + by_each_other[1][0], by_each_other[0][1] + by_each_other[1][1]];

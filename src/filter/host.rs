@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+pub(super) use proxy_wasm::types::MetricType;
 
 use crate::request::Request;
 
@@ -104,14 +106,25 @@ pub(super) fn done() {
     report("end a root context", hostcalls::done());
 }
 
-/// Defines a counter and returns its id in this VM. Each call makes a new id: resolve a name once.
-pub(super) fn define_counter(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Counter, name).ok()
+/// The time since 1970.
+pub(super) fn now() -> Duration {
+    let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Adds one to a counter.
-pub(super) fn increment(counter: u32) {
-    report("count", hostcalls::increment_metric(counter, 1));
+/// Defines a metric and returns its id in this VM. Each call makes a new id: resolve a name once.
+pub(super) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
+    hostcalls::define_metric(kind, name).ok()
+}
+
+/// Adds to a counter (above 0) or a gauge.
+pub(super) fn add(metric: u32, amount: i64) {
+    report("count", hostcalls::increment_metric(metric, amount));
+}
+
+/// Records a value in a histogram.
+pub(super) fn record(histogram: u32, value: u64) {
+    report("record", hostcalls::record_metric(histogram, value));
 }
 
 fn report(action: &str, result: Result<(), Status>) {

@@ -8,24 +8,60 @@ use proxy_wasm::types::Action;
 
 use super::host::{self, HostRequest};
 use super::root::InForce;
-use super::shadows::Copies;
-use crate::shadow::{DEFAULT_MAX_BODY_BYTES, Shadow, copy_headers};
+use super::shadows::{Body, Copies};
+use crate::shadow::{Original, Outcome, Shadow, Skip, Via};
 use crate::traffic::Backend;
 
 /// A request on its way through the filter.
 pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
-    /// Who gets a copy. Empty if nobody does.
-    shadows: Vec<Arc<Shadow>>,
-    body: Vec<u8>,
+    /// Who gets a copy from the filter; `None` if nobody does.
+    tee: Option<Tee>,
     /// Whether the request has come in whole.
     is_complete: bool,
+    had_trailers: bool,
+}
+
+/// A body that is copied as it streams by, and for whom.
+struct Tee {
+    shadows: Vec<Arc<Shadow>>,
+    body: Body,
 }
 
 impl Http {
     pub(super) fn new(in_force: Option<Rc<InForce>>) -> Self {
-        Self { in_force, backend: None, shadows: Vec::new(), body: Vec::new(), is_complete: false }
+        Self { in_force, backend: None, tee: None, is_complete: false, had_trailers: false }
+    }
+
+    fn start_shadows(&mut self, in_force: &InForce, drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
+        let shadows = &in_force.shadows;
+        for (shadow, skip) in skipped {
+            shadows.count(shadow, Outcome::Skipped(*skip));
+        }
+        let mirror_of = |header: &str| {
+            drawn.iter().find(|shadow| matches!(&shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
+        };
+        for header in &in_force.policy.mirror_headers {
+            let mirror = mirror_of(header);
+            host::set_request_header(header, mirror.map(|shadow| shadow.backend.cluster.as_str()));
+            if let Some(shadow) = mirror {
+                shadows.count(shadow, Outcome::Mirrored);
+            }
+        }
+        let mut callouts = drawn;
+        callouts.retain(|shadow| match &shadow.via {
+            Via::Mirror(_) => false,
+            // Sooner or later it would be skipped for this: better before its body is held.
+            Via::Callout(callout) if shadows.is_full(shadow, callout) => {
+                shadows.count(shadow, Outcome::Skipped(Skip::InFlight));
+                false
+            }
+            Via::Callout(_) => true,
+        });
+        if !callouts.is_empty() {
+            self.tee = Some(Tee { shadows: callouts, body: shadows.body() });
+        }
     }
 }
 
@@ -33,35 +69,49 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let Some(in_force) = &self.in_force else { return Action::Continue };
+        self.is_complete = end_of_stream;
+        let Some(in_force) = self.in_force.clone() else { return Action::Continue };
         let policy = &in_force.policy;
         let cluster = match policy.decide(&HostRequest::default(), in_force.draws.next()) {
             Some(decision) => {
-                self.shadows = decision.shadows;
+                self.start_shadows(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)
             }
-            None => policy.default_cluster.as_ref(),
+            None => {
+                self.start_shadows(&in_force, Vec::new(), &[]);
+                policy.default_cluster.as_ref()
+            }
         };
         host::set_request_header(&policy.routing_header, cluster.map(String::as_str));
-        self.is_complete = end_of_stream;
         Action::Continue
     }
 
+    /// Always goes on: the request is never held back.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if !self.shadows.is_empty() && size > 0 {
-            if self.body.len().saturating_add(size) > DEFAULT_MAX_BODY_BYTES {
-                self.shadows = Vec::new();
-                self.body = Vec::new();
+        self.is_complete |= end_of_stream;
+        if let (Some(in_force), Some(tee), 1..) = (&self.in_force, &mut self.tee, size) {
+            let skip = |shadow: &Shadow, skip| in_force.shadows.count(shadow, Outcome::Skipped(skip));
+            let new_size = tee.body.len().saturating_add(size);
+            tee.shadows.retain(|shadow| {
+                let fits = matches!(&shadow.via, Via::Callout(callout) if new_size <= callout.max_body_bytes);
+                if !fits {
+                    skip(shadow, Skip::Body);
+                }
+                fits
+            });
+            if !tee.shadows.is_empty() && tee.body.hold(size) {
+                tee.body.push(host::request_body_chunk(size));
             } else {
-                self.body.append(&mut host::request_body_chunk(size));
+                tee.shadows.iter().for_each(|shadow| skip(shadow, Skip::Memory));
+                self.tee = None;
             }
         }
-        self.is_complete |= end_of_stream;
         Action::Continue
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
         self.is_complete = true;
+        self.had_trailers = true;
         Action::Continue
     }
 
@@ -77,13 +127,16 @@ impl HttpContext for Http {
 
     /// The response is out: now a copy costs the primary nothing. The headers are those that left for the upstream.
     fn on_log(&mut self) {
-        let Some(in_force) = &self.in_force else { return };
-        if self.is_complete && !self.shadows.is_empty() {
-            in_force.outbox.put(Copies {
-                shadows: std::mem::take(&mut self.shadows),
-                headers: copy_headers(host::request_headers(), &in_force.policy.routing_header),
-                body: std::mem::take(&mut self.body),
-            });
+        let (Some(in_force), Some(Tee { shadows, body })) = (&self.in_force, self.tee.take()) else { return };
+        let policy = &in_force.policy;
+        let is_internal = |name: &str| name == policy.routing_header || policy.mirror_headers.iter().any(|m| m == name);
+        let original =
+            if self.is_complete { Original::new(host::request_headers(), is_internal) } else { Err(Skip::Incomplete) };
+        match original {
+            Ok(original) => {
+                in_force.shadows.put(Copies { shadows, original, body, had_trailers: self.had_trailers });
+            }
+            Err(skip) => shadows.iter().for_each(|shadow| in_force.shadows.count(shadow, Outcome::Skipped(skip))),
         }
     }
 }

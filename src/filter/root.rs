@@ -8,14 +8,14 @@ use proxy_wasm::types::ContextType;
 use super::draws::Draws;
 use super::host;
 use super::http::Http;
-use super::shadows::{Callouts, Outbox};
+use super::shadows::{Callouts, Shadows};
 use crate::policy::Policy;
 
 /// What a policy in force shares with the requests that it decides about.
 pub(super) struct InForce {
     pub(super) policy: Policy,
     pub(super) draws: Draws,
-    pub(super) outbox: Outbox,
+    pub(super) shadows: Shadows,
 }
 
 /// The root context of the filter. All state is here: a VM may hold several of them, of several policies.
@@ -34,8 +34,8 @@ impl RootContext for Root {
                 for warning in &parsed.warnings {
                     log::warn!("traffic policy: {warning}");
                 }
-                let (draws, outbox) = (Draws::seeded(), Outbox::default());
-                self.in_force = Some(Rc::new(InForce { policy: parsed.policy, draws, outbox }));
+                let (draws, shadows) = (Draws::seeded(), Shadows::new(&parsed.policy));
+                self.in_force = Some(Rc::new(InForce { policy: parsed.policy, draws, shadows }));
                 true
             }
             Err(errors) => {
@@ -62,7 +62,9 @@ impl RootContext for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body: usize, _trailers: usize) {
-        self.callouts.answered(token, num_headers);
+        if let Some(in_force) = &self.in_force {
+            self.callouts.answered(&in_force.shadows, token, num_headers);
+        }
         if self.is_ending && self.callouts.is_empty() {
             host::done();
         }
@@ -79,9 +81,7 @@ impl Context for Root {
 impl Root {
     fn send_copies(&mut self) {
         if let Some(in_force) = &self.in_force {
-            for copies in in_force.outbox.empty() {
-                self.callouts.send(copies);
-            }
+            self.callouts.send(&in_force.shadows);
         }
     }
 }

@@ -1,79 +1,226 @@
 //! Shadow copies on their way: from the request that ended, through the root context, to the answer that is counted.
 //!
-//! A request that ends puts its copies into the [`Outbox`] and sets a timer; the root context sends them a millisecond
+//! A request that ends puts its copies into the outbox and sets a timer; the root context sends them a millisecond
 //! later. So a copy costs the primary nothing, answers come to a context that outlives the request, and no context
 //! calls another. (Shared queues would not do: all workers' notifications go to one of them.)
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::host::{self, CalloutError};
-use super::metrics::count_outcome;
-use crate::shadow::{DEFAULT_TIMEOUT_MS, MARKER, Outcome, Shadow};
+use super::metrics::ShadowMetrics;
+use crate::policy::Policy;
+use crate::shadow::{Callout, Original, Outcome, RateLimit, Shadow, Skip, Via};
+
+/// How many bytes of request bodies a worker holds for copies, for one policy: those that are coming in, those that
+/// wait for the end of their primary, and those that Envoy is sending.
+const MAX_HELD_BYTES: usize = 1 << 26;
+
+/// All shadows of a policy, on one worker.
+pub(super) struct Shadows {
+    gates: Vec<Gate>,
+    held: Rc<Cell<usize>>,
+    outbox: Cell<Vec<Copies>>,
+}
+
+/// What one shadow may still send, and what it has sent.
+struct Gate {
+    in_flight: Cell<usize>,
+    rate: Option<RefCell<RateLimit>>,
+    metrics: ShadowMetrics,
+}
 
 /// A request to copy, and to whom.
 pub(super) struct Copies {
     pub(super) shadows: Vec<Arc<Shadow>>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(super) original: Original,
+    pub(super) body: Body,
+    pub(super) had_trailers: bool,
 }
 
-/// Copies that wait for the root context.
-#[derive(Default)]
-pub(super) struct Outbox(Cell<Vec<Copies>>);
+/// A request body, in the chunks in which it came.
+pub(super) struct Body {
+    chunks: Vec<Vec<u8>>,
+    held: Held,
+}
 
-impl Outbox {
-    /// Takes copies, and wakes the root context if none were waiting.
+/// Bytes that count against [`MAX_HELD_BYTES`] for as long as this lives.
+struct Held {
+    bytes: usize,
+    sum: Rc<Cell<usize>>,
+}
+
+impl Shadows {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let gate = |shadow: &Shadow| {
+            let rate = match &shadow.via {
+                Via::Callout(callout) => callout.max_per_second,
+                Via::Mirror(_) => None,
+            };
+            Gate {
+                in_flight: Cell::new(0),
+                rate: rate.map(|rate| RefCell::new(RateLimit::new(rate))),
+                metrics: ShadowMetrics::new(shadow),
+            }
+        };
+        Self { gates: policy.shadows().map(gate).collect(), held: Rc::default(), outbox: Cell::default() }
+    }
+
+    /// Counts what became of a copy.
+    pub(super) fn count(&self, shadow: &Shadow, outcome: Outcome) {
+        if let Some(gate) = self.gates.get(shadow.id) {
+            gate.metrics.count(outcome);
+        }
+    }
+
+    /// Whether as many copies wait for their answer as may.
+    pub(super) fn is_full(&self, shadow: &Shadow, callout: &Callout) -> bool {
+        self.gates.get(shadow.id).is_none_or(|gate| gate.in_flight.get() >= callout.max_in_flight)
+    }
+
+    /// An empty body.
+    pub(super) fn body(&self) -> Body {
+        Body { chunks: Vec::new(), held: Held { bytes: 0, sum: Rc::clone(&self.held) } }
+    }
+
+    /// Takes copies to send, and wakes the root context if none were waiting.
     pub(super) fn put(&self, copies: Copies) {
-        let mut waiting = self.0.take();
+        let mut waiting = self.outbox.take();
         if waiting.is_empty() {
             host::set_tick_period(Duration::from_millis(1));
         }
         waiting.push(copies);
-        self.0.set(waiting);
+        self.outbox.set(waiting);
     }
 
     /// Hands out all copies and lets the root context sleep.
-    pub(super) fn empty(&self) -> Vec<Copies> {
+    fn empty_outbox(&self) -> Vec<Copies> {
         host::set_tick_period(Duration::ZERO);
-        self.0.take()
+        self.outbox.take()
+    }
+}
+
+impl Body {
+    pub(super) fn len(&self) -> usize {
+        self.held.bytes
+    }
+
+    /// Whether the worker may hold `size` more bytes; if so they are held now, and [`Body::push`] is to follow.
+    pub(super) fn hold(&mut self, size: usize) -> bool {
+        self.held.grow(size)
+    }
+
+    pub(super) fn push(&mut self, chunk: Vec<u8>) {
+        self.chunks.push(chunk);
+    }
+}
+
+impl Held {
+    fn grow(&mut self, size: usize) -> bool {
+        let sum = self.sum.get().saturating_add(size);
+        let is_allowed = sum <= MAX_HELD_BYTES;
+        if is_allowed {
+            self.sum.set(sum);
+            self.bytes += size;
+        }
+        is_allowed
+    }
+
+    /// Holds as much once more, if the worker may.
+    fn again(&self) -> Option<Self> {
+        let mut held = Self { bytes: 0, sum: Rc::clone(&self.sum) };
+        held.grow(self.bytes).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.sum.set(self.sum.get().saturating_sub(self.bytes));
     }
 }
 
 /// Copies that were sent and not yet answered, by the token of the callout.
 #[derive(Default)]
-pub(super) struct Callouts(HashMap<u32, Arc<Shadow>>);
+pub(super) struct Callouts(HashMap<u32, InFlight>);
+
+struct InFlight {
+    shadow: Arc<Shadow>,
+    /// Envoy has its own copy of the body until the answer.
+    _held: Held,
+}
 
 impl Callouts {
-    /// Sends copies to each of their shadows. From the root context only.
-    pub(super) fn send(&mut self, copies: Copies) {
-        for shadow in copies.shadows {
-            let mut headers: Vec<_> =
-                copies.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            headers.push((MARKER, &shadow.backend.name));
-            let timeout = Duration::from_millis(DEFAULT_TIMEOUT_MS);
-            match host::dispatch(&shadow.backend.cluster, headers, &copies.body, timeout) {
-                Ok(token) => {
-                    self.0.insert(token, shadow);
+    /// Sends all that waits in the outbox. From the root context only.
+    pub(super) fn send(&mut self, shadows: &Shadows) {
+        for Copies { shadows: receivers, original, body, had_trailers } in shadows.empty_outbox() {
+            // Shared by all copies; Envoy wants it in one piece.
+            let bytes = body.chunks.concat();
+            for shadow in receivers {
+                if let (Some(gate), Via::Callout(callout)) = (shadows.gates.get(shadow.id), &shadow.via) {
+                    let outcome = self.send_one(gate, &shadow, callout, &original, &bytes, &body.held);
+                    match outcome {
+                        Err(outcome) => gate.metrics.count(outcome),
+                        Ok(()) => {
+                            if original.omitted > 0 {
+                                gate.metrics.omitted("header", original.omitted);
+                            }
+                            if had_trailers {
+                                gate.metrics.omitted("trailers", 1);
+                            }
+                        }
+                    }
                 }
-                Err(CalloutError::UnknownCluster) => count_outcome(&shadow, Outcome::UnknownCluster),
-                Err(CalloutError::Unavailable) => count_outcome(&shadow, Outcome::Unavailable),
             }
         }
     }
 
+    fn send_one(
+        &mut self,
+        gate: &Gate,
+        shadow: &Arc<Shadow>,
+        callout: &Callout,
+        original: &Original,
+        body: &[u8],
+        held: &Held,
+    ) -> Result<(), Outcome> {
+        if gate.in_flight.get() >= callout.max_in_flight {
+            return Err(Outcome::Skipped(Skip::InFlight));
+        }
+        let held = held.again().ok_or(Outcome::Skipped(Skip::Memory))?;
+        if gate.rate.as_ref().is_some_and(|rate| !rate.borrow_mut().take(host::now())) {
+            return Err(Outcome::Skipped(Skip::Rate));
+        }
+        let headers = original.headers_for(shadow, callout);
+        let token =
+            host::dispatch(&shadow.backend.cluster, headers, body, callout.timeout).map_err(|error| match error {
+                CalloutError::UnknownCluster => Outcome::UnknownCluster,
+                CalloutError::Unavailable => Outcome::Unavailable,
+            })?;
+        gate.in_flight.update(|count| count.saturating_add(1));
+        gate.metrics.in_flight(1);
+        self.0.insert(token, InFlight { shadow: Arc::clone(shadow), _held: held });
+        Ok(())
+    }
+
     /// Counts the answer to a callout and discards it.
-    pub(super) fn answered(&mut self, token: u32, num_headers: usize) {
-        let Some(shadow) = self.0.remove(&token) else { return };
-        let outcome = if num_headers == 0 {
-            Outcome::Failed
-        } else {
-            let from_upstream = host::callout_header("x-envoy-upstream-service-time").is_some();
-            Outcome::of_answer(host::callout_header(":status").as_deref(), from_upstream)
-        };
-        count_outcome(&shadow, outcome);
+    pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
+        let Some(InFlight { shadow, .. }) = self.0.remove(&token) else { return };
+        let Some(gate) = shadows.gates.get(shadow.id) else { return };
+        gate.in_flight.update(|count| count.saturating_sub(1));
+        gate.metrics.in_flight(-1);
+        let mut outcome = Outcome::Reset;
+        if num_headers > 0 {
+            let service_time = host::callout_header("x-envoy-upstream-service-time");
+            outcome = Outcome::of_answer(host::callout_header(":status").as_deref(), service_time.is_some());
+            let milliseconds = service_time.and_then(|time| String::from_utf8(time).ok()?.parse().ok());
+            if let Some(milliseconds) = milliseconds {
+                gate.metrics.response_time(milliseconds);
+            }
+        }
+        gate.metrics.count(outcome);
     }
 
     /// Whether every copy that was sent has been answered.

@@ -1,5 +1,7 @@
 //! From the policy as written to the policy that is ready: every rule of the contract is checked here.
 
+mod shadow;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use crate::config::{AffinityConfig, BackendConfig, EndpointConfig, Object, Polic
 use crate::error::{PolicyError, PolicyErrors, member};
 use crate::policy::{Endpoint, Parsed, Policy, Warning};
 use crate::route::Route;
-use crate::shadow::{MARKER, Shadow};
+use crate::shadow::MARKER;
 use crate::traffic::{Backend, Traffic};
 
 /// The header that bears the cluster's name unless the policy says otherwise.
@@ -22,9 +24,15 @@ const MAX_NAME_BYTES: usize = 255;
 
 /// Checks `config` and makes it ready. Finds all errors, not just the first.
 pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
-    let mut compiler = Compiler { clusters: &config.backends, backends: BTreeMap::new(), errors: Vec::new() };
+    let mut compiler = Compiler {
+        clusters: &config.backends,
+        routing_header: String::new(),
+        backends: BTreeMap::new(),
+        shadows: 0,
+        errors: Vec::new(),
+    };
     let routing_header = config.routing_header.as_deref().unwrap_or(DEFAULT_ROUTING_HEADER);
-    let routing_header = compiler.header_name("routing_header", routing_header);
+    compiler.routing_header = compiler.header_name("routing_header", routing_header);
     let response_header = config.response_header.as_deref().map(|name| compiler.header_name("response_header", name));
     if let Some(cluster) = &config.default_cluster {
         compiler.check_name("default_cluster", "cluster", cluster);
@@ -48,14 +56,20 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     }
     let warnings = unreachable_endpoints(&endpoints);
     let default_cluster = config.default_cluster.clone();
-    Ok(Parsed { policy: Policy { routing_header, response_header, default_cluster, endpoints }, warnings })
+    let mirror_headers = shadow::mirror_headers(&endpoints);
+    let routing_header = compiler.routing_header;
+    let policy = Policy { routing_header, response_header, default_cluster, mirror_headers, endpoints };
+    Ok(Parsed { policy, warnings })
 }
 
 /// Collects errors while it makes the parts.
 struct Compiler<'config> {
     clusters: &'config UniqueMap<Object<BackendConfig>>,
+    routing_header: String,
     /// Every backend once, whatever names it.
     backends: BTreeMap<String, Arc<Backend>>,
+    /// How many shadows there are so far.
+    shadows: usize,
     errors: Vec<PolicyError>,
 }
 
@@ -74,13 +88,7 @@ impl Compiler<'_> {
         };
         let route = self.route(place, config);
         let traffic = self.traffic(&member(place, "traffic"), &config.traffic);
-        let shadow_place = member(place, "shadow");
-        let shadows: Vec<_> = config
-            .shadow
-            .0
-            .iter()
-            .filter_map(|(backend, fraction)| self.shadow(&shadow_place, &name, backend, fraction.0))
-            .collect();
+        let shadows = self.shadows(&member(place, "shadow"), &name, config);
         Some(Endpoint { name, route, affinity, traffic: traffic?, shadows })
     }
 
@@ -97,21 +105,21 @@ impl Compiler<'_> {
             }
         }
         if let Some(methods) = &config.methods {
-            let place = member(place, "methods");
-            if methods.is_empty() {
-                self.refuse(&place, "the list is empty: no request would match", "name a method, or leave it out");
-            }
-            for (n, method) in methods.iter().enumerate() {
-                if !is_token(method) || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-                    self.refuse(
-                        &format!("{place}[{n}]"),
-                        format!("{method:?} is not a method"),
-                        "write it in upper case, as in \"GET\"",
-                    );
-                }
-            }
+            self.check_methods(&member(place, "methods"), methods);
         }
         Route::new(config.route.as_deref(), config.methods.clone())
+    }
+
+    fn check_methods(&mut self, place: &str, methods: &[String]) {
+        if methods.is_empty() {
+            self.refuse(place, "the list is empty: no request would match", "name a method, or leave it out");
+        }
+        for (n, method) in methods.iter().enumerate() {
+            if !is_token(method) || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                let problem = format!("{method:?} is not a method");
+                self.refuse(&format!("{place}[{n}]"), problem, "write it in upper case, as in \"GET\"");
+            }
+        }
     }
 
     fn traffic(&mut self, place: &str, shares: &UniqueMap<Share>) -> Option<Traffic> {
@@ -140,17 +148,6 @@ impl Compiler<'_> {
         Traffic::new(shares.0.iter().map(|(name, share)| (self.backend(name), share.0)))
     }
 
-    /// A shadow; `None` if it is switched off or wrong.
-    fn shadow(&mut self, place: &str, endpoint: &Arc<str>, backend: &str, fraction: f64) -> Option<Arc<Shadow>> {
-        let place = member(place, backend);
-        self.check_name(&place, "backend", backend);
-        if !(0.0..=1.0).contains(&fraction) {
-            let problem = format!("a fraction of {fraction} is not between 0 and 1");
-            self.refuse(&place, problem, "0 copies no request, 0.5 every other one, 1 all");
-        }
-        (fraction > 0.0).then(|| Arc::new(Shadow::new(Arc::clone(endpoint), self.backend(backend), fraction)))
-    }
-
     fn backend(&mut self, name: &str) -> Arc<Backend> {
         let clusters = self.clusters;
         let backend = self.backends.entry(name.to_owned()).or_insert_with(|| {
@@ -172,7 +169,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The name in lower case, as Envoy keeps header names.
+    /// The name of a header that is the filter's own, in lower case, as Envoy keeps header names.
     fn header_name(&mut self, place: &str, name: &str) -> String {
         // Rewriting these would break the request, or would not reach the route.
         const RESERVED: [&str; 10] = [

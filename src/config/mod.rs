@@ -1,0 +1,323 @@
+//! The policy as written: the JSON document and its types, before any of it is judged.
+//!
+//! Strict: an unknown field, a repeated key, a wrong type or a `null` where the contract has none is an error.
+
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Unexpected, Visitor};
+
+pub(crate) use read::read;
+
+/// The whole document.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    #[serde(default, deserialize_with = "given")]
+    pub routing_header: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub response_header: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub default_cluster: Option<String>,
+    #[serde(default)]
+    pub backends: UniqueMap<Object<BackendConfig>>,
+    pub endpoints: Vec<Object<EndpointConfig>>,
+}
+
+/// A backend with a cluster of another name.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendConfig {
+    #[serde(default, deserialize_with = "given")]
+    pub cluster: Option<String>,
+}
+
+/// An endpoint.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    pub name: String,
+    #[serde(default, deserialize_with = "given")]
+    pub route: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub methods: Option<Vec<String>>,
+    pub traffic: UniqueMap<Share>,
+    #[serde(default)]
+    pub shadow: UniqueMap<ShadowConfig>,
+    #[serde(default)]
+    pub affinity: AffinityConfig,
+}
+
+/// Affinity: absent, `null`, or an object.
+#[derive(Debug, Default)]
+pub enum AffinityConfig {
+    /// Absent: by the default key and the default salt.
+    #[default]
+    Default,
+    /// `null`: none.
+    Off,
+    /// As the object says.
+    On(AffinityFields),
+}
+
+/// What an affinity object says.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AffinityFields {
+    #[serde(default, deserialize_with = "given")]
+    pub salt: Option<String>,
+}
+
+/// A shadow: a fraction alone, or an object with options.
+#[derive(Debug)]
+pub enum ShadowConfig {
+    /// Only the fraction.
+    Fraction(f64),
+    /// The fraction and options.
+    Fields(ShadowFields),
+}
+
+/// What a shadow object says.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowFields {
+    pub fraction: Fraction,
+    #[serde(default)]
+    pub sample: Sample,
+    #[serde(default, deserialize_with = "given")]
+    pub methods: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    pub only_from: Option<Vec<String>>,
+    #[serde(default)]
+    pub via: Via,
+    #[serde(default, deserialize_with = "given")]
+    pub mirror_header: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub timeout_ms: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
+    pub max_body_bytes: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
+    pub max_in_flight: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
+    pub max_per_second: Option<Rate>,
+    #[serde(default, deserialize_with = "given")]
+    pub headers: Option<Object<HeadersConfig>>,
+    #[serde(default, deserialize_with = "given")]
+    pub host: Option<String>,
+}
+
+/// What a shadow draws for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sample {
+    /// Each request for itself.
+    #[default]
+    Request,
+    /// Each shard key: whole users are shadowed.
+    Key,
+}
+
+/// How a shadow is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// By the filter, as an HTTP callout whose outcome is counted.
+    #[default]
+    Callout,
+    /// By Envoy's own mirror, which the filter steers with a header.
+    Mirror,
+}
+
+/// Changes to the headers of a copy.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersConfig {
+    #[serde(default)]
+    pub set: UniqueMap<String>,
+    #[serde(default)]
+    pub remove: Vec<String>,
+}
+
+/// A backend's share of the traffic, not yet judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Share(pub f64);
+
+/// A shadow's fraction, not yet judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Fraction(pub f64);
+
+/// A rate in events per second, not yet judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate(pub f64);
+
+/// A whole number that is not negative, in any way that JSON writes it: `500`, `500.0` or `5e2`.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole(pub u64);
+
+/// A JSON object. (For a struct alone, serde takes a list of its fields, too.)
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+/// A JSON object with any keys, each once, sorted.
+#[derive(Debug)]
+pub struct UniqueMap<V>(pub BTreeMap<String, V>);
+
+/// An optional field that, if it is there, has a value: `null` is refused.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl<'de> Deserialize<'de> for AffinityConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Option::<Object<AffinityFields>>::deserialize(deserializer)?;
+        Ok(fields.map_or(Self::Off, |Object(fields)| Self::On(fields)))
+    }
+}
+
+impl<'de> Deserialize<'de> for ShadowConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShadowVisitor;
+
+        impl<'de> Visitor<'de> for ShadowVisitor {
+            type Value = ShadowConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a fraction (a number from 0 to 1, not in quotes) or an object with `fraction`")
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(ShadowConfig::Fraction(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                ShadowFields::deserialize(MapAccessDeserializer::new(access)).map(ShadowConfig::Fields)
+            }
+        }
+
+        deserializer.deserialize_any(ShadowVisitor)
+    }
+}
+
+/// Reads any JSON number as f64.
+fn number<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<f64, D::Error> {
+    struct NumberVisitor(&'static str);
+
+    impl Visitor<'_> for NumberVisitor {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<f64, E> {
+            Ok(value)
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<f64, E> {
+            Ok(value as f64)
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
+            Ok(value as f64)
+        }
+    }
+
+    deserializer.deserialize_f64(NumberVisitor(expected))
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a share: a number, not in quotes").map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fraction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a fraction: a number from 0 to 1, not in quotes").map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a rate: a number, not in quotes").map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "a whole number, not in quotes";
+        // The integers that a double holds exactly.
+        const LIMIT: f64 = 9_007_199_254_740_992.0;
+        let value = number(deserializer, EXPECTED)?;
+        if value.fract() != 0.0 || !(0.0..LIMIT).contains(&value) {
+            return Err(de::Error::invalid_value(Unexpected::Float(value), &EXPECTED));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        Ok(Self(value as u64))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(access)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+impl<V> Default for UniqueMap<V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UniqueMapVisitor<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueMapVisitor<V> {
+            type Value = UniqueMap<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of names and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut map = BTreeMap::new();
+                while let Some((key, value)) = access.next_entry::<String, V>()? {
+                    if map.contains_key(&key) {
+                        return Err(de::Error::custom(format_args!("duplicate key {key:?}")));
+                    }
+                    map.insert(key, value);
+                }
+                Ok(UniqueMap(map))
+            }
+        }
+
+        deserializer.deserialize_map(UniqueMapVisitor(PhantomData))
+    }
+}

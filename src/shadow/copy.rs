@@ -1,0 +1,178 @@
+//! What a copy bears.
+
+use super::{Callout, MARKER, Shadow, Skip};
+
+/// The headers of a request as it left for the upstream, without what no copy bears.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Original {
+    headers: Vec<(String, String)>,
+    /// How many header values were left out because they are not UTF-8: the SDK's callouts take none.
+    pub omitted: usize,
+}
+
+impl Original {
+    /// Takes all of a request's headers, in order, without those of one hop, those that Envoy would obey, and those
+    /// for which `is_internal` holds: the ones that steer Envoy.
+    ///
+    /// # Errors
+    /// [`Skip::NotUtf8`] if what makes it a request (method, path, authority) can't be copied.
+    pub fn new(request: Vec<(String, Vec<u8>)>, is_internal: impl Fn(&str) -> bool) -> Result<Self, Skip> {
+        let is_grpc =
+            request.iter().any(|(name, value)| name == "content-type" && value.starts_with(b"application/grpc"));
+        let mut original = Self { headers: Vec::with_capacity(request.len()), omitted: 0 };
+        for (name, value) in request {
+            // gRPC wants it, and it can say nothing but that trailers are welcome.
+            let is_grpc_te = name == "te" && is_grpc;
+            if (NOT_COPIED.contains(&name.as_str()) && !is_grpc_te)
+                || name.starts_with("x-envoy-")
+                || is_internal(&name)
+            {
+                continue;
+            }
+            match String::from_utf8(value) {
+                Ok(value) => original.headers.push((name, value)),
+                Err(_) => original.omitted += 1,
+            }
+        }
+        let is_there = |name: &&str| original.headers.iter().any(|(known, _)| known == name);
+        if [":method", ":path", ":authority"].iter().all(is_there) { Ok(original) } else { Err(Skip::NotUtf8) }
+    }
+
+    /// The headers of the copy for `shadow`: with its marker and with what its `callout` changes.
+    pub fn headers_for<'a>(&'a self, shadow: &'a Shadow, callout: &'a Callout) -> Vec<(&'a str, &'a str)> {
+        let is_changed = |name: &str| {
+            callout.remove_headers.iter().any(|removed| removed == name)
+                || callout.set_headers.iter().any(|(set, _)| set == name)
+        };
+        let mut headers = Vec::with_capacity(self.headers.len() + callout.set_headers.len() + 1);
+        for (name, value) in &self.headers {
+            match &callout.host {
+                Some(host) if name == ":authority" => headers.push((name.as_str(), host.as_str())),
+                _ if is_changed(name) => {}
+                _ => headers.push((name.as_str(), value.as_str())),
+            }
+        }
+        headers.extend(callout.set_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.push((MARKER, &shadow.backend.name));
+        headers
+    }
+}
+
+const NOT_COPIED: [&str; 13] = [
+    // Of one hop (RFC 9110, section 7.6.1).
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    // Envoy writes it anew; a wrong one keeps the upstream waiting for a body.
+    "content-length",
+    // The body is sent along at once.
+    "expect",
+    ":protocol",
+    MARKER,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::shadow::{Filter, Via};
+    use crate::traffic::Backend;
+
+    fn callout() -> Callout {
+        Callout {
+            timeout: Duration::from_secs(1),
+            max_body_bytes: 0,
+            max_in_flight: 1,
+            max_per_second: None,
+            host: None,
+            remove_headers: Vec::new(),
+            set_headers: Vec::new(),
+        }
+    }
+
+    fn shadow() -> Shadow {
+        let backend = Arc::new(Backend { name: "v3".into(), cluster: "cluster".into() });
+        Shadow::new(0, "e".into(), backend, 1.0, Filter::default(), Via::Mirror("unused".into()))
+    }
+
+    fn original(headers: &[(&str, &[u8])]) -> Result<Original, Skip> {
+        let pseudo: [(&str, &[u8]); 3] = [(":method", b"POST"), (":path", b"/"), (":authority", b"example.com")];
+        let all = pseudo.iter().chain(headers).map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        Original::new(all.collect(), |name| name == "x-route")
+    }
+
+    #[test]
+    fn a_copy_bears_all_headers_in_order_but_those_of_one_hop_and_of_envoy() {
+        let original = original(&[
+            ("connection", b"close"),
+            ("accept", b"a"),
+            ("x-envoy-max-retries", b"9"),
+            ("te", b"trailers"),
+            ("accept", b"b"),
+            ("x-route", b"somewhere"),
+            ("content-length", b"5"),
+            ("x-bytes", b"\xff"),
+            ("cookie", b""),
+            ("x-traffic-shadow", b"of the client"),
+        ])
+        .unwrap();
+        assert_eq!(original.omitted, 1);
+        assert_eq!(
+            original.headers_for(&shadow(), &callout()),
+            [
+                (":method", "POST"),
+                (":path", "/"),
+                (":authority", "example.com"),
+                ("accept", "a"),
+                ("accept", "b"),
+                ("cookie", ""),
+                ("x-traffic-shadow", "v3"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_shadow_changes_headers_and_host_of_its_copies() {
+        let original =
+            original(&[("cookie", b"a=1"), ("x-a", b"1"), ("x-a", b"2"), ("authorization", b"secret")]).unwrap();
+        let callout = Callout {
+            host: Some("shadow.example".into()),
+            remove_headers: vec!["authorization".into(), "cookie".into()],
+            set_headers: vec![("x-a".into(), "new".into()), ("x-b".into(), "3".into())],
+            ..callout()
+        };
+        assert_eq!(
+            original.headers_for(&shadow(), &callout),
+            [
+                (":method", "POST"),
+                (":path", "/"),
+                (":authority", "shadow.example"),
+                ("x-a", "new"),
+                ("x-b", "3"),
+                ("x-traffic-shadow", "v3"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_grpc_request_says_that_trailers_are_welcome() {
+        let original = original(&[("content-type", b"application/grpc+proto"), ("te", b"trailers")]).unwrap();
+        assert!(original.headers_for(&shadow(), &callout()).contains(&("te", "trailers")));
+    }
+
+    #[test]
+    fn what_is_no_request_without_a_value_that_is_not_utf_8_is_not_copied() {
+        let headers = [(":method", b"GET".as_slice()), (":path", b"/\xff"), (":authority", b"a")];
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        assert_eq!(Original::new(headers.collect(), |_| false), Err(Skip::NotUtf8));
+        assert_eq!(Original::new(Vec::new(), |_| false), Err(Skip::NotUtf8));
+    }
+}

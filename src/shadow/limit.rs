@@ -1,0 +1,55 @@
+//! How many copies a second.
+
+use std::time::Duration;
+
+/// A token bucket that holds one second's worth, as Envoy's own rate limits do. It starts full.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    per_second: f64,
+    tokens: f64,
+    /// When it was filled up last, on any clock; a clock that is set back fills nothing.
+    filled: Duration,
+}
+
+impl RateLimit {
+    /// A limit of `per_second` events, above 0.
+    pub fn new(per_second: f64) -> Self {
+        Self { per_second, tokens: per_second.max(1.0), filled: Duration::ZERO }
+    }
+
+    /// Whether one more event may happen at `now`.
+    pub fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.per_second).min(self.per_second.max(1.0));
+        self.filled = now;
+        let is_allowed = self.tokens >= 1.0;
+        if is_allowed {
+            self.tokens -= 1.0;
+        }
+        is_allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_events_than_the_limit_pass_in_the_long_run() {
+        for per_second in [0.5, 1.0, 10.0, 1000.0] {
+            let mut limit = RateLimit::new(per_second);
+            let start = Duration::from_secs(1_800_000_000);
+            let passed = (0..100_000).filter(|ms| limit.take(start + Duration::from_millis(*ms))).count() as f64;
+            let expected = per_second * 100.0 + per_second.max(1.0);
+            assert!((passed - expected).abs() <= expected / 100.0 + 1.0, "{passed} of {expected} at {per_second}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_neither_fills_nor_blocks() {
+        let mut limit = RateLimit::new(1.0);
+        assert!(limit.take(Duration::from_secs(100)));
+        assert!(!limit.take(Duration::from_secs(50)));
+        assert!(limit.take(Duration::from_secs(51)));
+    }
+}

@@ -1,0 +1,110 @@
+//! What became of a copy.
+
+/// What became of a copy, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The shadow answered, with a status of this class: 1 to 5.
+    Answered(u8),
+    /// The shadow did not answer in time.
+    TimedOut,
+    /// The connection could not be made, or the shadow broke off.
+    Reset,
+    /// Envoy did not send the copy: no healthy host, or the cluster's circuit breaker is open.
+    Unavailable,
+    /// Envoy knows no such cluster.
+    UnknownCluster,
+    /// Handed over to Envoy's own mirror, which tells no more.
+    Mirrored,
+    /// The shadow drew the request, and yet it was not copied.
+    Skipped(Skip),
+}
+
+/// Why a request that a shadow drew was not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// It is itself a copy.
+    Marked,
+    /// It is an upgrade or a CONNECT.
+    Upgrade,
+    /// The shadow doesn't copy this method.
+    Method,
+    /// Its body is larger than the shadow's `max_body_bytes`.
+    Body,
+    /// It did not come in whole.
+    Incomplete,
+    /// Its method, path or authority is not UTF-8.
+    NotUtf8,
+    /// `max_in_flight` copies wait for their answer already.
+    InFlight,
+    /// `max_per_second` copies have been sent already.
+    Rate,
+    /// The worker holds as many bytes of copies as it may.
+    Memory,
+}
+
+impl Outcome {
+    /// Reads the answer to a callout: its status, and whether `x-envoy-upstream-service-time` is there, which Envoy
+    /// puts on what an upstream answered and not on what it answered itself.
+    pub fn of_answer(status: Option<&[u8]>, from_upstream: bool) -> Self {
+        match (status, from_upstream) {
+            (Some(&[class @ b'1'..=b'5', _, _]), true) => Self::Answered(class - b'0'),
+            (Some(b"504"), false) => Self::TimedOut,
+            _ => Self::Reset,
+        }
+    }
+
+    /// The name of the outcome in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered(1) => "1xx",
+            Self::Answered(2) => "2xx",
+            Self::Answered(3) => "3xx",
+            Self::Answered(4) => "4xx",
+            Self::Answered(_) => "5xx",
+            Self::TimedOut => "timeout",
+            Self::Reset => "reset",
+            Self::Unavailable => "unavailable",
+            Self::UnknownCluster => "unknown_cluster",
+            Self::Mirrored => "mirrored",
+            Self::Skipped(skip) => skip.name(),
+        }
+    }
+}
+
+impl Skip {
+    /// The name of the reason in metrics and test cases.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Marked => "skipped_marked",
+            Self::Upgrade => "skipped_upgrade",
+            Self::Method => "skipped_method",
+            Self::Body => "skipped_body",
+            Self::Incomplete => "skipped_incomplete",
+            Self::NotUtf8 => "skipped_not_utf8",
+            Self::InFlight => "skipped_in_flight",
+            Self::Rate => "skipped_rate",
+            Self::Memory => "skipped_memory",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_envoys_own_is_told_from_the_upstreams() {
+        for (status, from_upstream, expected) in [
+            (Some(b"200".as_slice()), true, Outcome::Answered(2)),
+            (Some(b"503"), true, Outcome::Answered(5)),
+            (Some(b"503"), false, Outcome::Reset),
+            (Some(b"504"), true, Outcome::Answered(5)),
+            (Some(b"504"), false, Outcome::TimedOut),
+            (Some(b"999"), true, Outcome::Reset),
+            (Some(b"\xff"), true, Outcome::Reset),
+            (None, false, Outcome::Reset),
+        ] {
+            assert_eq!(Outcome::of_answer(status, from_upstream), expected, "{status:?} {from_upstream}");
+        }
+    }
+}
