@@ -5,7 +5,7 @@ VENV := .tools/venv
 WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint build tools clean
+.PHONY: help demo run test soak lint build tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ run: build tools ## start Envoy with the filter and leave it up, to try by hand
 
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --workspace
+
+soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
+	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
 
 lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	cargo fmt --all --check

@@ -45,6 +45,9 @@ fn check(decision: Option<&Decision>, expected: Option<&Expected>, rule: &str) {
     assert_eq!(decision.reason.name(), expected.reason, "{rule}");
     let shadows: Vec<_> = decision.shadows.iter().map(|shadow| &shadow.backend.name).collect();
     assert_eq!(shadows, expected.shadows.iter().collect::<Vec<_>>(), "{rule}");
+    let skipped: Vec<_> =
+        decision.skipped.iter().map(|(shadow, skip)| (shadow.backend.name.clone(), skip.name().to_owned())).collect();
+    assert_eq!(skipped, expected.skipped, "{rule}");
 }
 
 #[test]

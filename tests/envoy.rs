@@ -14,21 +14,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use testbed::backend::{Backend, Received};
+use testbed::backend::{Backend, named};
 use testbed::cases::{self, Table};
-use testbed::client::{Client, Http, served_by};
-use testbed::envoy::{Envoy, Setup, Verdict, executable};
+use testbed::client::{Http, served_by};
+use testbed::envoy::{Envoy, Setup, Verdict, executable, one_endpoint};
 use testbed::load::{self, Background};
-use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p, independence_p};
+use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p};
 use testbed::{build_wasm, project, wait_until};
-
-fn named<'a>(backends: &'a [Backend], name: &str) -> &'a Backend {
-    backends.iter().find(|backend| backend.name == name).unwrap()
-}
-
-fn one_endpoint(endpoint: Value) -> String {
-    json!({ "endpoints": [endpoint] }).to_string()
-}
 
 #[test]
 fn the_shipped_files_are_valid() {
@@ -76,6 +68,7 @@ async fn the_filter_decides_as_the_tables_say() {
     let envoy = Envoy::start(&Setup::new(first, &backends)).await.unwrap();
     let client = envoy.client(Http::V1);
     let mut expected_copies = BTreeMap::new();
+    let mut expected_skips: BTreeMap<_, u64> = BTreeMap::new();
     for table in &tables {
         assert_eq!(envoy.apply(&table.policy.to_string()).await.unwrap(), Verdict::InForce, "{}", table.file);
         for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
@@ -97,6 +90,11 @@ async fn the_filter_decides_as_the_tables_say() {
             assert_eq!(named.is_some(), expected.is_some(), "{rule}: {named:?}");
             if let (Some(named), Some(expected)) = (named, expected) {
                 assert!(expected.backend.contains(named.to_str().unwrap()), "{rule}: {named:?}");
+            }
+            if let Some(decision) = &case.decision {
+                for (backend, reason) in &decision.skipped {
+                    *expected_skips.entry((&decision.endpoint, backend, reason)).or_default() += 1;
+                }
             }
             let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
             copies.sort();
@@ -125,6 +123,10 @@ async fn the_filter_decides_as_the_tables_say() {
     }
     seen_copies.values_mut().for_each(|copies| copies.sort());
     assert_eq!(seen_copies, expected_copies);
+    for ((endpoint, backend, reason), count) in expected_skips {
+        let labels = [("endpoint", endpoint.as_str()), ("backend", backend), ("result", reason)];
+        assert_eq!(envoy.metric("traffic_policy_shadow_total", &labels).await.unwrap(), count, "{labels:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,193 +295,4 @@ async fn a_new_policy_is_in_force_within_two_seconds_under_load_and_no_request_f
     let tally_h2 = load_h2.stop().await;
     assert_eq!((tally.failed, tally_h2.failed), (0, 0), "of {} and {}", tally.total(), tally_h2.total());
     assert_eq!(named(&backends, "b").count(), 0);
-}
-
-// ------------------------------------------------------------------------------------------------------------ shadow
-
-fn shadowed(shadow: Value) -> String {
-    one_endpoint(json!({ "name": "e", "traffic": { "main": 1 }, "shadow": shadow }))
-}
-
-async fn outcomes(envoy: &Envoy, backend: &str, result: &str) -> u64 {
-    envoy
-        .metric("traffic_policy_shadow_total", &[("endpoint", "e"), ("backend", backend), ("result", result)])
-        .await
-        .unwrap()
-}
-
-/// What both the upstream and the shadow were sent, without what differs by contract.
-fn essence(received: &Received) -> (String, String, Bytes, Vec<(String, Vec<u8>)>) {
-    let differs = |name: &str| {
-        name.starts_with("x-envoy-")
-            || ["x-traffic-shadow", "content-length", "transfer-encoding", "expect"].contains(&name)
-    };
-    let headers = received.headers.iter().filter(|(name, _)| !differs(name)).cloned().collect();
-    (received.method.clone(), received.path.clone(), received.body.clone(), headers)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_is_the_request_with_a_marker() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
-    let large: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let headers: [(&str, &[u8]); 5] = [
-        ("accept", b"a"),
-        ("cookie", b"session=1"),
-        ("accept", b"b"),
-        ("x-envoy-of-the-client", b"1"),
-        ("x-empty", b""),
-    ];
-    let requests = [("GET", "/a?q=1&q=2", Vec::new()), ("POST", "/b", b"body".to_vec()), ("PUT", "/c%2F/", large)];
-    for http in [Http::V1, Http::V2] {
-        let client = envoy.client(http);
-        for (method, path, body) in &requests {
-            let answer = client.send(method, path, headers, body.clone()).await.unwrap();
-            assert_eq!(served_by(&answer), Some("main"));
-            wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
-            named(&backends, "copy").take_count();
-            let (original, copy) = (
-                named(&backends, "main").take_received().pop().unwrap(),
-                named(&backends, "copy").take_received().pop().unwrap(),
-            );
-            assert_eq!(essence(&original), essence(&copy), "{method} {path} over {http:?}");
-            assert_eq!(copy.header("x-traffic-shadow"), ["copy"]);
-            assert_eq!(original.header("x-traffic-shadow"), Vec::<String>::new());
-            assert_eq!(original.header("x-envoy-of-the-client"), ["1"]);
-            assert_eq!(copy.header("x-envoy-of-the-client"), Vec::<String>::new());
-        }
-    }
-    wait_until("all answers are counted", async || outcomes(&envoy, "copy", "2xx").await == 6).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_larger_than_the_limit_is_served_and_not_copied() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
-    let client = envoy.client(Http::V1);
-    for size in [(1 << 20) + 1, 1 << 20] {
-        let answer = client.send("POST", "/", [], vec![b'x'; size]).await.unwrap();
-        assert_eq!(served_by(&answer), Some("main"));
-        assert_eq!(named(&backends, "main").take_received().pop().unwrap().body.len(), size);
-    }
-    wait_until("the copy of the smaller comes", async || named(&backends, "copy").count() > 0).await.unwrap();
-    let sizes: Vec<_> = named(&backends, "copy").take_received().iter().map(|copy| copy.body.len()).collect();
-    assert_eq!(sizes, [1 << 20]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_outlives_its_request_and_holds_up_nobody() {
-    let backends = Backend::start_all(["main", "slow"]).await.unwrap();
-    named(&backends, "slow").answer_after(Duration::from_secs(1));
-    for workers in [1, 2] {
-        let policy = shadowed(json!({ "slow": 1, "nowhere": 1 }));
-        let envoy = Envoy::start(&Setup { workers, ..Setup::new(policy, &backends) }).await.unwrap();
-        let start = Instant::now();
-        for _ in 0..20 {
-            // A client of its own for each: it is gone before the shadow answers.
-            let answer = envoy.client(Http::V1).get("/", &[]).await.unwrap();
-            assert_eq!(served_by(&answer), Some("main"));
-        }
-        let time = start.elapsed();
-        assert!(time < Duration::from_secs(10), "twenty requests took {time:?}: they waited for the shadow");
-        wait_until("each copy's answer is counted", async || outcomes(&envoy, "slow", "2xx").await == 20)
-            .await
-            .unwrap();
-        assert_eq!(outcomes(&envoy, "nowhere", "unknown_cluster").await, 20);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
-    let backends = Backend::start_all(["main", "slow"]).await.unwrap();
-    named(&backends, "slow").answer_after(Duration::from_secs(1));
-    let policy = shadowed(json!({ "slow": 1 }));
-    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
-    let client = envoy.client(Http::V1);
-    for round in 1..=2 {
-        let tally = load::send(&client, "/", 20).await;
-        assert_eq!(tally.failed, 0);
-        let other = shadowed(json!({ "slow": 1, "other": 0, format!("round-{round}"): 0 }));
-        assert_eq!(envoy.apply(&other).await.unwrap(), Verdict::InForce);
-        wait_until("each copy's answer is counted", async || outcomes(&envoy, "slow", "2xx").await == round * 20)
-            .await
-            .unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_split() {
-    let backends = Backend::start_all(["stable", "canary", "a", "b"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let policy = one_endpoint(json!({
-        "name": "e", "traffic": { "stable": 0.9, "canary": 0.1 }, "shadow": { "a": 0.5, "b": 0.1, "canary": 0.01 }
-    }));
-    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
-    let client = envoy.client(Http::V1);
-    let count = 20_000;
-    let tally = load::send_each(count, move |n| {
-        let client = client.clone();
-        async move { client.get("/", &[("x-n", &n.to_string())]).await }
-    })
-    .await;
-    assert_eq!(tally.failed, 0);
-    let requested: u64 = tally.total();
-    let copies = async || {
-        let mut sum = 0;
-        for shadow in ["a", "b", "canary"] {
-            sum += outcomes(&envoy, shadow, "2xx").await;
-        }
-        sum
-    };
-    let received = || backends.iter().map(Backend::count).sum::<u64>();
-    wait_until("each copy is counted", async || copies().await == received() - requested).await.unwrap();
-
-    let mut rows = vec![[false; 4]; 20_000];
-    for backend in &backends {
-        for received in backend.take_received() {
-            let n: usize = received.header("x-n").pop().unwrap().parse().unwrap();
-            let column = match (backend.name.as_str(), received.header("x-traffic-shadow").is_empty()) {
-                ("stable", true) => continue,
-                ("canary", true) => 0,
-                ("a", false) => 1,
-                ("b", false) => 2,
-                ("canary", false) => 3,
-                other => panic!("unexpected at {other:?}"),
-            };
-            assert!(!rows[n][column], "request {n} came twice to {}", backend.name);
-            rows[n][column] = true;
-        }
-    }
-    for (column, share) in [0.1, 0.5, 0.1, 0.01].into_iter().enumerate() {
-        let seen = rows.iter().filter(|row| row[column]).count() as u64;
-        let (low, high) = binomial_bounds(count, share, FALSE_ALARM);
-        assert!((low..=high).contains(&seen), "column {column}: {seen}, {low} to {high} expected");
-        for other in 0..column {
-            let mut table = vec![vec![0; 2]; 2];
-            for row in &rows {
-                table[usize::from(row[column])][usize::from(row[other])] += 1;
-            }
-            let p = independence_p(&table);
-            assert!(p > FALSE_ALARM, "{column} and {other} are tied: {table:?}, p = {p}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_not_utf_8_neither_crash_the_filter_nor_reach_the_copy() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
-    let client: Client = envoy.client(Http::V1);
-    let headers: [(&str, &[u8]); 3] =
-        [("x-serve-shard-key", b"\xff\xfe"), ("x-bytes", b"\x80"), ("x-text", "h\u{e4}ns".as_bytes())];
-    let answer = client.send("GET", "/", headers, Bytes::new()).await.unwrap();
-    assert_eq!(served_by(&answer), Some("main"));
-    wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
-    let copy = named(&backends, "copy").take_received().pop().unwrap();
-    assert_eq!(copy.header("x-bytes"), Vec::<String>::new());
-    assert_eq!(copy.header("x-text"), ["h\u{e4}ns"]);
-    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload").await.unwrap(), 0);
 }

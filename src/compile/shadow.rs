@@ -34,19 +34,15 @@ impl Compiler<'_> {
     /// The shadows of an endpoint that are not switched off.
     pub(super) fn shadows(&mut self, place: &str, endpoint: &Arc<str>, config: &EndpointConfig) -> Vec<Arc<Shadow>> {
         let mut shadows: Vec<Arc<Shadow>> = Vec::new();
-        for (backend, shadow) in &config.shadow.0 {
+        for (backend, ShadowConfig(fields)) in &config.shadow.0 {
             let place = member(place, backend);
             self.check_name(&place, "backend", backend);
-            let (fraction, filter, via) = match shadow {
-                ShadowConfig::Fraction(fraction) => (*fraction, Filter::default(), Via::Callout(Callout::default())),
-                ShadowConfig::Fields(fields) => self.shadow_fields(&place, fields, config),
-            };
+            let Fraction(fraction) = fields.fraction;
             if !(0.0..=1.0).contains(&fraction) {
                 let problem = format!("a fraction of {fraction} is not between 0 and 1");
-                let place =
-                    if matches!(shadow, ShadowConfig::Fields(_)) { member(&place, "fraction") } else { place.clone() };
                 self.refuse(&place, problem, "0 copies no request, 0.5 every other one, 1 all");
             }
+            let (filter, via) = self.shadow_fields(&place, fields, config);
             if fraction > 0.0 {
                 self.check_mirror_header(&place, &via, &shadows);
                 let backend = self.backend(backend);
@@ -58,7 +54,7 @@ impl Compiler<'_> {
         shadows
     }
 
-    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, endpoint: &EndpointConfig) -> (f64, Filter, Via) {
+    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, endpoint: &EndpointConfig) -> (Filter, Via) {
         if let Some(methods) = &fields.methods {
             self.check_methods(&member(place, "methods"), methods);
         }
@@ -74,8 +70,7 @@ impl Compiler<'_> {
             ViaConfig::Callout => Via::Callout(self.callout(place, fields)),
             ViaConfig::Mirror => Via::Mirror(self.mirror(place, fields)),
         };
-        let Fraction(fraction) = fields.fraction;
-        (fraction, filter, via)
+        (filter, via)
     }
 
     fn check_only_from(&mut self, place: &str, backends: &[String], endpoint: &EndpointConfig) {
@@ -206,19 +201,5 @@ impl Compiler<'_> {
             self.refuse(&place, format!("{value} is out of range"), &format!("use {min} to {max}"));
         }
         value
-    }
-}
-
-impl Default for Callout {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(DEFAULT_TIMEOUT_MS),
-            max_body_bytes: usize::try_from(DEFAULT_MAX_BODY_BYTES).unwrap_or(usize::MAX),
-            max_in_flight: usize::try_from(DEFAULT_MAX_IN_FLIGHT).unwrap_or(usize::MAX),
-            max_per_second: None,
-            host: None,
-            remove_headers: Vec::new(),
-            set_headers: Vec::new(),
-        }
     }
 }

@@ -72,17 +72,12 @@ pub struct AffinityFields {
     pub salt: Option<String>,
 }
 
-/// A shadow: a fraction alone, or an object with options.
+/// A shadow: an object with options, or its fraction alone.
 #[derive(Debug)]
-pub enum ShadowConfig {
-    /// Only the fraction.
-    Fraction(f64),
-    /// The fraction and options.
-    Fields(ShadowFields),
-}
+pub struct ShadowConfig(pub ShadowFields);
 
 /// What a shadow object says.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowFields {
     pub fraction: Fraction,
@@ -147,7 +142,7 @@ pub struct HeadersConfig {
 pub struct Share(pub f64);
 
 /// A shadow's fraction, not yet judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fraction(pub f64);
 
 /// A rate in events per second, not yet judged.
@@ -190,7 +185,7 @@ impl<'de> Deserialize<'de> for ShadowConfig {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-                Ok(ShadowConfig::Fraction(value))
+                Ok(ShadowConfig(ShadowFields { fraction: Fraction(value), ..ShadowFields::default() }))
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
@@ -202,7 +197,7 @@ impl<'de> Deserialize<'de> for ShadowConfig {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-                ShadowFields::deserialize(MapAccessDeserializer::new(access)).map(ShadowConfig::Fields)
+                ShadowFields::deserialize(MapAccessDeserializer::new(access)).map(ShadowConfig)
             }
         }
 

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -37,14 +37,34 @@ pub struct Received {
     /// In order, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Bytes,
+    /// In order, names in lower case.
+    pub trailers: Vec<(String, Vec<u8>)>,
+}
+
+/// How a backend answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Behaviour {
+    /// Waits so long, after the request has come in whole.
+    pub delay: Duration,
+    /// The status, or `None` to close the connection without an answer.
+    pub status: Option<StatusCode>,
+    /// The size of the body; `None` for the backend's name.
+    pub body_bytes: Option<usize>,
 }
 
 #[derive(Default)]
 struct State {
     count: AtomicU64,
+    body_bytes: AtomicU64,
     remembers: AtomicBool,
-    delay_ms: AtomicU64,
+    behaviour: Mutex<Behaviour>,
     received: Mutex<Vec<Received>>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, status: Some(StatusCode::OK), body_bytes: None }
+    }
 }
 
 impl Backend {
@@ -89,12 +109,22 @@ impl Backend {
 
     /// The requests that it remembers; it forgets them.
     pub fn take_received(&self) -> Vec<Received> {
-        std::mem::take(&mut *self.state.received.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.state.received))
+    }
+
+    /// How many bytes of request bodies have come in, also of requests that have not ended.
+    pub fn body_bytes(&self) -> u64 {
+        self.state.body_bytes.load(Ordering::Relaxed)
+    }
+
+    /// From now on answers like this.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *lock(&self.state.behaviour) = behaviour;
     }
 
     /// From now on answers after `delay`.
     pub fn answer_after(&self, delay: Duration) {
-        self.state.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.behave(Behaviour { delay, ..Behaviour::default() });
     }
 }
 
@@ -127,31 +157,72 @@ async fn serve(listener: TcpListener, name: String, state: Arc<State>) {
     }
 }
 
+/// The backend of this name.
+///
+/// # Panics
+/// When there is none.
+pub fn named<'a>(backends: &'a [Backend], name: &str) -> &'a Backend {
+    backends.iter().find(|backend| backend.name == name).unwrap_or_else(|| panic!("no backend {name}"))
+}
+
 async fn answer(
     request: Request<Incoming>,
     name: String,
     state: Arc<State>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let (head, mut body) = request.into_parts();
+    let mut bytes = Vec::new();
+    let mut trailers = HeaderMap::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(std::io::Error::other)?.into_data() {
+            Ok(data) => {
+                state.body_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                bytes.extend_from_slice(&data);
+            }
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
     if state.remembers.load(Ordering::Relaxed) {
-        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-        state.received.lock().unwrap_or_else(PoisonError::into_inner).push(Received {
+        lock(&state.received).push(Received {
             method: head.method.to_string(),
             path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-            headers: headers.collect(),
-            body,
+            headers: pairs(&head),
+            body: bytes.into(),
+            trailers: trailers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
         });
     }
     // Counted last: who waits for a count finds the request remembered.
     state.count.fetch_add(1, Ordering::Relaxed);
-    let delay = state.delay_ms.load(Ordering::Relaxed);
-    if delay > 0 {
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-    }
-    let mut response = Response::new(Full::from(format!("{name}\n")));
+    let Behaviour { delay, status, body_bytes } = *lock(&state.behaviour);
+    tokio::time::sleep(delay).await;
+    let Some(status) = status else { return Err(std::io::Error::other("closed on purpose")) };
+    let body = match body_bytes {
+        Some(size) => filler(size),
+        None => Bytes::from(format!("{name}\n")),
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
     if let Ok(value) = name.parse() {
         response.headers_mut().insert(SERVED_BY, value);
     }
     Ok(response)
+}
+
+/// The first `size` bytes of a large body that is made once; at most 64 MiB.
+fn filler(size: usize) -> Bytes {
+    static FILLER: OnceLock<Bytes> = OnceLock::new();
+    let filler = FILLER.get_or_init(|| vec![b'x'; 64 << 20].into());
+    filler.slice(..size.min(filler.len()))
+}
+
+/// All headers, with the authority among them, wherever the version of HTTP has it.
+fn pairs(head: &http::request::Parts) -> Vec<(String, Vec<u8>)> {
+    let authority = head.uri.authority().filter(|_| !head.headers.contains_key("host"));
+    let authority = authority.map(|authority| ("host".to_owned(), authority.as_str().as_bytes().to_vec()));
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    authority.into_iter().chain(headers).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -53,6 +53,9 @@ pub struct Expected {
     /// The backends that get a copy.
     #[serde(default)]
     pub shadows: Vec<String>,
+    /// The backends that would have got one, and why they did not.
+    #[serde(default)]
+    pub skipped: Vec<(String, String)>,
 }
 
 /// A name, or several of which any will do.

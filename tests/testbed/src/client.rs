@@ -1,11 +1,14 @@
 //! An HTTP client that sends what it is told and keeps its connections.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -15,7 +18,7 @@ use crate::backend::SERVED_BY;
 /// A client of one proxy.
 #[derive(Clone)]
 pub struct Client {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpConnector, BoxBody<Bytes, Infallible>>,
     address: SocketAddr,
 }
 
@@ -57,15 +60,26 @@ impl Client {
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Answer> {
+        self.send_body(method, path, headers, Full::from(body.into())).await
+    }
+
+    /// Sends a request whose body may come bit by bit.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send_body<'a>(
+        &self,
+        method: &str,
+        path: &str,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body: impl Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
+    ) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(name, HeaderValue::from_bytes(value)?);
         }
-        let response = self
-            .pool
-            .request(request.body(Full::from(body.into()))?)
-            .await
-            .with_context(|| format!("{method} {path}"))?;
+        let response =
+            self.pool.request(request.body(BoxBody::new(body))?).await.with_context(|| format!("{method} {path}"))?;
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }

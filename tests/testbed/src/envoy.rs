@@ -198,6 +198,40 @@ impl Envoy {
         Ok(sum)
     }
 
+    /// How many copies to the shadow `backend` had this result.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn outcomes(&self, backend: &str, result: &str) -> anyhow::Result<u64> {
+        self.metric("traffic_policy_shadow_total", &[("backend", backend), ("result", result)]).await
+    }
+
+    /// How many requests the shadow `backend` has drawn, whatever became of their copies.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn all_outcomes(&self, backend: &str) -> anyhow::Result<u64> {
+        self.metric("traffic_policy_shadow_total", &[("backend", backend)]).await
+    }
+
+    /// How many copies to the shadow `backend` wait for their answer.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn in_flight(&self, backend: &str) -> anyhow::Result<u64> {
+        self.metric("traffic_policy_shadow_in_flight", &[("backend", backend)]).await
+    }
+
+    /// How much memory the process holds.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
     /// What Envoy and the filter have logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("envoy.log")).unwrap_or_default()
@@ -267,6 +301,16 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
     *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
     (setup.adapt)(&mut bootstrap);
     Ok(bootstrap)
+}
+
+/// A policy with one endpoint.
+pub fn one_endpoint(endpoint: Value) -> String {
+    json!({ "endpoints": [endpoint] }).to_string()
+}
+
+/// A policy with the one endpoint `e`, which `main` serves, and these shadows.
+pub fn shadowed(shadows: Value) -> String {
+    one_endpoint(json!({ "name": "e", "traffic": { "main": 1 }, "shadow": shadows }))
 }
 
 /// The policy of `envoy/traffic-policy.yaml`.
