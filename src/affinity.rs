@@ -2,26 +2,66 @@
 
 use crate::placement::Salt;
 use crate::request::Request;
+use crate::source::Source;
 
 /// The header that bears the shard key unless the policy says otherwise.
 pub const DEFAULT_KEY_HEADER: &str = "x-serve-shard-key";
 
 /// Where an endpoint finds the shard key, and the salt that it hashes with it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Affinity {
-    header: String,
+pub(crate) struct Affinity {
+    keys: Vec<Source>,
     salt: Salt,
+    /// What a client without a key gets.
+    cookie: Option<KeyCookie>,
+}
+
+/// A cookie with a generated key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyCookie {
+    name: String,
+    /// All that follows the value.
+    attributes: String,
 }
 
 impl Affinity {
-    /// Affinity by [`DEFAULT_KEY_HEADER`].
-    pub fn new(salt: &str) -> Self {
-        Self { header: DEFAULT_KEY_HEADER.to_owned(), salt: Salt::new(salt) }
+    pub(crate) fn new(keys: Vec<Source>, salt: &str, cookie: Option<KeyCookie>) -> Self {
+        Self { keys, salt: Salt::new(salt), cookie }
     }
 
-    /// The point of the request's shard key; `None` without a key. An empty key counts as none.
-    pub fn point(&self, request: &impl Request) -> Option<u64> {
-        let key = request.header(&self.header).filter(|key| !key.is_empty())?;
-        Some(self.salt.point(&key))
+    /// The point of the request's shard key: of the first value that is not empty. `None` without one.
+    pub(crate) fn point(&self, request: &impl Request) -> Option<u64> {
+        let mut point = None;
+        self.keys.iter().any(|source| {
+            source.any(request, |value| {
+                if !value.is_empty() {
+                    point = Some(self.salt.point(value));
+                }
+                point.is_some()
+            })
+        });
+        point
+    }
+
+    /// For a client without a key: the point of the key `id`, and the `Set-Cookie` that hands it out.
+    pub(crate) fn generate(&self, id: impl FnOnce() -> u128) -> Option<(u64, String)> {
+        let cookie = self.cookie.as_ref()?;
+        let id = format!("{:032x}", id());
+        Some((self.salt.point(id.as_bytes()), format!("{}={id}{}", cookie.name, cookie.attributes)))
+    }
+
+    /// The headers in which keys are found.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Source::header)
+    }
+}
+
+impl KeyCookie {
+    pub(crate) fn new(name: String, attributes: String) -> Self {
+        Self { name, attributes }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Endpoint, Policy};
+use crate::policy::{Cohort, Endpoint, Policy};
 use crate::request::Request;
 use crate::shadow::{self, Shadow, Skip};
 use crate::traffic::Backend;
@@ -12,6 +12,8 @@ use crate::traffic::Backend;
 pub struct Decision<'policy> {
     /// The first endpoint that matched.
     pub endpoint: &'policy Endpoint,
+    /// The first of its cohorts that matched; `None` if none did.
+    pub cohort: Option<&'policy Cohort>,
     /// Who serves it.
     pub backend: &'policy Arc<Backend>,
     /// Why that one.
@@ -20,6 +22,8 @@ pub struct Decision<'policy> {
     pub shadows: Vec<Arc<Shadow>>,
     /// Who would have got one, and why not.
     pub skipped: Vec<(Arc<Shadow>, Skip)>,
+    /// The `Set-Cookie` that hands out the generated shard key, if there is one.
+    pub set_cookie: Option<String>,
 }
 
 /// Why a backend was chosen.
@@ -29,6 +33,8 @@ pub enum Reason {
     Key,
     /// By the request's draw.
     Random,
+    /// By a shard key that was generated for this request and is handed out with its response.
+    Generated,
 }
 
 impl Reason {
@@ -37,25 +43,30 @@ impl Reason {
         match self {
             Self::Key => "key",
             Self::Random => "random",
+            Self::Generated => "generated",
         }
     }
 }
 
 impl Policy {
-    /// Decides about `request`. `draw` is the request's random draw, uniform over 64 bits.
+    /// Decides about `request`. `draw` is the request's random draw, uniform over 64 bits; `new_key` makes a random
+    /// shard key for a client that has none, where the policy wants one.
     ///
     /// A pure function; `None` if no endpoint matches.
-    pub fn decide(&self, request: &impl Request, draw: u64) -> Option<Decision<'_>> {
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.route.matches(request))?;
-        let key_point = endpoint.affinity.as_ref().and_then(|affinity| affinity.point(request));
-        let backend = endpoint.traffic.choose(key_point.unwrap_or(draw));
-        let drawn = shadow::draw(&endpoint.shadows, request, &shadow::Candidate { backend, draw, key_point });
-        Some(Decision {
-            endpoint,
-            backend,
-            reason: if key_point.is_some() { Reason::Key } else { Reason::Random },
-            shadows: drawn.shadows,
-            skipped: drawn.skipped,
-        })
+    pub fn decide(&self, request: &impl Request, draw: u64, new_key: impl FnOnce() -> u128) -> Option<Decision<'_>> {
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.matching.matches(request))?;
+        let cohort = endpoint.cohorts.iter().find(|cohort| cohort.matching.matches(request));
+        let plan = cohort.map_or(&endpoint.plan, |cohort| &cohort.plan);
+        let affinity = endpoint.affinity.as_ref();
+        let (key_point, reason, set_cookie) = match affinity.and_then(|affinity| affinity.point(request)) {
+            Some(point) => (Some(point), Reason::Key, None),
+            None => match affinity.and_then(|affinity| affinity.generate(new_key)) {
+                Some((point, set_cookie)) => (Some(point), Reason::Generated, Some(set_cookie)),
+                None => (None, Reason::Random, None),
+            },
+        };
+        let backend = plan.traffic.choose(key_point.unwrap_or(draw));
+        let drawn = shadow::draw(&plan.shadows, request, &shadow::Candidate { backend, draw, key_point });
+        Some(Decision { endpoint, cohort, backend, reason, shadows: drawn.shadows, skipped: drawn.skipped, set_cookie })
     }
 }

@@ -19,16 +19,17 @@ mod decision;
 mod error;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+mod matching;
 pub mod placement;
 mod policy;
 mod request;
-mod route;
 pub mod shadow;
+mod source;
 mod traffic;
 
 pub use affinity::DEFAULT_KEY_HEADER;
 pub use decision::{Decision, Reason};
 pub use error::{PolicyError, PolicyErrors};
-pub use policy::{Endpoint, Parsed, Policy, Warning};
+pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
 pub use request::Request;
 pub use traffic::{Backend, Traffic};

@@ -1,11 +1,12 @@
 //! The policy, ready: nothing is left in it that could fail while a request waits.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::affinity::Affinity;
 use crate::error::PolicyErrors;
-use crate::route::Route;
+use crate::matching::Match;
 use crate::shadow::Shadow;
 use crate::traffic::Traffic;
 use crate::{compile, config};
@@ -24,13 +25,29 @@ pub struct Policy {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
-/// What a route exposes: a match, its traffic and its shadows.
+/// What a route exposes: a match, its traffic and its shadows, and its cohorts.
 #[derive(Debug, PartialEq)]
 pub struct Endpoint {
     /// Unique in the policy.
     pub name: Arc<str>,
-    pub(crate) route: Route,
+    pub(crate) matching: Match,
     pub(crate) affinity: Option<Affinity>,
+    pub(crate) plan: Plan,
+    pub(crate) cohorts: Vec<Cohort>,
+}
+
+/// A group of an endpoint's requests with its own traffic. It shares the endpoint's affinity.
+#[derive(Debug, PartialEq)]
+pub struct Cohort {
+    /// Unique in the endpoint.
+    pub name: Arc<str>,
+    pub(crate) matching: Match,
+    pub(crate) plan: Plan,
+}
+
+/// Where requests go, and who gets copies.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Plan {
     pub(crate) traffic: Traffic,
     pub(crate) shadows: Vec<Arc<Shadow>>,
 }
@@ -64,14 +81,33 @@ impl Policy {
         compile::compile(&config::read(json)?)
     }
 
+    /// How many different headers a decision may ask for, pseudo-headers among them: what it may cost to answer.
+    pub fn headers_asked(&self) -> usize {
+        self.endpoints.iter().flat_map(Endpoint::headers).collect::<BTreeSet<_>>().len()
+    }
+
     /// All shadows, each at the place of its `id`.
     pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
-        self.endpoints.iter().flat_map(|endpoint| &endpoint.shadows).map(AsRef::as_ref)
+        self.endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows).map(AsRef::as_ref)
     }
 
     /// The endpoints, in the order in which they are tried.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter()
+    }
+}
+
+impl Endpoint {
+    /// The plan of the endpoint, and then those of its cohorts.
+    pub(crate) fn plans(&self) -> impl Iterator<Item = &Plan> {
+        std::iter::once(&self.plan).chain(self.cohorts.iter().map(|cohort| &cohort.plan))
+    }
+
+    /// The headers that a decision about a request of this endpoint may ask for, some of them several times.
+    fn headers(&self) -> impl Iterator<Item = &str> {
+        let of_cohorts = self.cohorts.iter().flat_map(|cohort| cohort.matching.headers());
+        let of_key = self.affinity.iter().flat_map(Affinity::headers);
+        self.matching.headers().chain(of_cohorts).chain(of_key)
     }
 }
 

@@ -2,36 +2,46 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use testbed::cases::{self, Case, Expected};
 use traffic_policy::{Decision, Policy, Request};
 
 struct TableRequest {
-    method: String,
-    path: String,
     headers: Vec<(String, Vec<u8>)>,
+    source: Option<String>,
+    metadata: BTreeMap<Vec<String>, String>,
 }
 
 impl TableRequest {
     fn of(case: &Case) -> Self {
-        let lower_case = |(name, value): (String, Vec<u8>)| (name.to_ascii_lowercase(), value);
-        let headers = case.headers().into_iter().map(lower_case).collect();
-        Self { method: case.method.clone(), path: case.path.clone(), headers }
+        let lower_case = |(name, value): (String, Vec<u8>)| {
+            let name = name.to_ascii_lowercase();
+            (if name == "host" { ":authority".to_owned() } else { name }, value)
+        };
+        let mut headers: Vec<_> = case.headers().into_iter().map(lower_case).collect();
+        headers.push((":method".to_owned(), case.method.clone().into_bytes()));
+        headers.push((":path".to_owned(), case.path.clone().into_bytes()));
+        let path = |key: &str| ["metadata", "filter_metadata", "test", key].map(str::to_owned).to_vec();
+        Self {
+            headers,
+            source: case.source.map(|ip| std::net::SocketAddr::new(ip, 50_000).to_string()),
+            metadata: case.metadata.iter().map(|(key, value)| (path(key), value.clone())).collect(),
+        }
     }
 }
 
 impl Request for TableRequest {
-    fn path(&self) -> Option<Cow<'_, [u8]>> {
-        Some(self.path.as_bytes().into())
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
 
-    fn method(&self) -> Option<Cow<'_, [u8]>> {
-        Some(self.method.as_bytes().into())
+    fn source_address(&self) -> Option<&[u8]> {
+        self.source.as_deref().map(str::as_bytes)
     }
 
-    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.into())
+    fn property(&self, path: &[String]) -> Option<&[u8]> {
+        self.metadata.get(path).map(String::as_bytes)
     }
 }
 
@@ -41,6 +51,7 @@ fn check(decision: Option<&Decision>, expected: Option<&Expected>, rule: &str) {
         return;
     };
     assert_eq!(&*decision.endpoint.name, expected.endpoint, "{rule}");
+    assert_eq!(decision.cohort.map(|cohort| &*cohort.name), expected.cohort.as_deref(), "{rule}");
     assert!(expected.backend.contains(&decision.backend.name), "{rule}: {} serves", decision.backend.name);
     assert_eq!(decision.reason.name(), expected.reason, "{rule}");
     let shadows: Vec<_> = decision.shadows.iter().map(|shadow| &shadow.backend.name).collect();
@@ -59,8 +70,9 @@ fn the_core_decides_as_the_tables_say() {
         assert_eq!(parsed.warnings, [], "{}", table.file);
         for case in &table.cases {
             let rule = format!("{}: {}", table.file, case.rule);
+            let request = TableRequest::of(case);
             for draw in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
-                let decision = parsed.policy.decide(&TableRequest::of(case), draw);
+                let decision = parsed.policy.decide(&request, draw, || u128::from(draw));
                 check(decision.as_ref(), case.decision.as_ref(), &rule);
                 let cluster = match &decision {
                     Some(decision) => Some(&decision.backend.cluster),

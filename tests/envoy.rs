@@ -51,10 +51,25 @@ fn clusters(table: &Table) -> BTreeSet<String> {
         clusters.extend(backend["cluster"].as_str().map(str::to_owned));
     }
     for endpoint in policy["endpoints"].as_array().unwrap() {
-        clusters.extend(keys(&endpoint["traffic"]));
-        clusters.extend(keys(&endpoint["shadow"]));
+        for plan in endpoint["cohorts"].as_array().into_iter().flatten().chain([endpoint]) {
+            clusters.extend(keys(&plan["traffic"]));
+            clusters.extend(keys(&plan["shadow"]));
+        }
     }
     clusters
+}
+
+/// Takes the client's address from `x-forwarded-for`, and metadata from the headers `x-meta-…`, as a proxy before this one
+/// and an earlier filter would give them.
+fn with_source_and_metadata(bootstrap: &mut Value) {
+    let manager =
+        bootstrap.pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config").unwrap();
+    manager["xff_num_trusted_hops"] = json!(1);
+    let rule = |key: &str| json!({ "header": format!("x-meta-{key}"), "on_header_present": { "metadata_namespace": "test", "key": key } });
+    let filter = json!({ "name": "metadata", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config",
+        "request_rules": [rule("tier"), rule("user")] } });
+    manager["http_filters"].as_array_mut().unwrap().insert(0, filter);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +80,7 @@ async fn the_filter_decides_as_the_tables_say() {
     let backends = Backend::start_all(&names).await.unwrap();
     backends.iter().for_each(Backend::remember);
     let first = one_endpoint(json!({ "name": "first", "traffic": { "main": 1 } }));
-    let envoy = Envoy::start(&Setup::new(first, &backends)).await.unwrap();
+    let envoy = Envoy::start(&Setup { adapt: with_source_and_metadata, ..Setup::new(first, &backends) }).await.unwrap();
     let client = envoy.client(Http::V1);
     let mut expected_copies = BTreeMap::new();
     let mut expected_skips: BTreeMap<_, u64> = BTreeMap::new();
@@ -75,6 +90,9 @@ async fn the_filter_decides_as_the_tables_say() {
             let rule = format!("{}: {}", table.file, case.rule);
             let mut headers = case.headers();
             headers.push(("x-case".to_owned(), rule.clone().into_bytes()));
+            headers.extend(case.source.map(|ip| ("x-forwarded-for".to_owned(), ip.to_string().into_bytes())));
+            let metadata = case.metadata.iter();
+            headers.extend(metadata.map(|(key, value)| (format!("x-meta-{key}"), value.clone().into_bytes())));
             let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
             let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
             let served = served_by(&answer);

@@ -1,15 +1,17 @@
 //! From the policy as written to the policy that is ready: every rule of the contract is checked here.
 
+mod affinity;
+mod matching;
 mod shadow;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::affinity::Affinity;
-use crate::config::{AffinityConfig, BackendConfig, EndpointConfig, Object, PolicyConfig, Share, UniqueMap};
+use self::shadow::Entries;
+use crate::config::{BackendConfig, CohortConfig, EndpointConfig, Object, PolicyConfig, Share, UniqueMap};
 use crate::error::{PolicyError, PolicyErrors, member};
-use crate::policy::{Endpoint, Parsed, Policy, Warning};
-use crate::route::Route;
+use crate::matching::{AllOf, Match, Rule};
+use crate::policy::{Cohort, Endpoint, Parsed, Plan, Policy, Warning};
 use crate::shadow::MARKER;
 use crate::traffic::{Backend, Traffic};
 
@@ -29,6 +31,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
         routing_header: String::new(),
         backends: BTreeMap::new(),
         shadows: 0,
+        entries: 0,
         errors: Vec::new(),
     };
     let routing_header = config.routing_header.as_deref().unwrap_or(DEFAULT_ROUTING_HEADER);
@@ -50,11 +53,11 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
         .enumerate()
         .filter_map(|(n, Object(endpoint))| compiler.endpoint(&format!("endpoints[{n}]"), endpoint))
         .collect();
-    compiler.check_unique_names(&config.endpoints);
+    compiler.check_unique_names("endpoints", config.endpoints.iter().map(|Object(endpoint)| endpoint.name.as_str()));
     if !compiler.errors.is_empty() {
         return Err(PolicyErrors(compiler.errors));
     }
-    let warnings = unreachable_endpoints(&endpoints);
+    let warnings = unreachable(&endpoints);
     let default_cluster = config.default_cluster.clone();
     let mirror_headers = shadow::mirror_headers(&endpoints);
     let routing_header = compiler.routing_header;
@@ -70,44 +73,75 @@ struct Compiler<'config> {
     backends: BTreeMap<String, Arc<Backend>>,
     /// How many shadows there are so far.
     shadows: usize,
+    /// How many entries in the policy they come from.
+    entries: usize,
     errors: Vec<PolicyError>,
 }
 
 impl Compiler<'_> {
     fn endpoint(&mut self, place: &str, config: &EndpointConfig) -> Option<Endpoint> {
-        let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !(1..=64).contains(&config.name.len()) || !config.name.bytes().all(is_name_char) {
-            let problem = format!("{:?} is not a name for an endpoint", config.name);
-            self.refuse(&member(place, "name"), problem, "use 1 to 64 characters of A-Z, a-z, 0-9, _ and -");
-        }
+        self.check_name_of(place, "an endpoint", &config.name);
         let name: Arc<str> = config.name.as_str().into();
-        let affinity = match &config.affinity {
-            AffinityConfig::Default => Some(Affinity::new(&name)),
-            AffinityConfig::Off => None,
-            AffinityConfig::On(fields) => Some(Affinity::new(fields.salt.as_deref().unwrap_or(&name))),
-        };
-        let route = self.route(place, config);
+        let affinity = self.affinity(&member(place, "affinity"), &name, &config.affinity);
+        let matching = self.matching_of(place, config);
         let traffic = self.traffic(&member(place, "traffic"), &config.traffic);
-        let shadows = self.shadows(&member(place, "shadow"), &name, config);
-        Some(Endpoint { name, route, affinity, traffic: traffic?, shadows })
+        // An entry of the endpoint may speak of what serves a cohort.
+        let all_traffic = config.cohorts.iter().map(|Object(cohort)| &cohort.traffic).chain([&config.traffic]);
+        let served_by = all_traffic.flat_map(|traffic| traffic.0.keys()).map(String::as_str).collect();
+        let shadow_place = member(place, "shadow");
+        let entries = self.shadow_entries(&shadow_place, &name, &config.shadow, &served_by);
+        let shadows = self.shadows(&shadow_place, None, &Entries::new(), &entries);
+        let cohort_place = member(place, "cohorts");
+        let cohorts: Vec<_> = config
+            .cohorts
+            .iter()
+            .enumerate()
+            .filter_map(|(n, Object(cohort))| self.cohort(&format!("{cohort_place}[{n}]"), &name, cohort, &entries))
+            .collect();
+        self.check_unique_names(&cohort_place, config.cohorts.iter().map(|Object(cohort)| cohort.name.as_str()));
+        Some(Endpoint { name, matching, affinity, plan: Plan { traffic: traffic?, shadows }, cohorts })
     }
 
-    fn route(&mut self, place: &str, config: &EndpointConfig) -> Route {
+    fn cohort(
+        &mut self,
+        place: &str,
+        endpoint: &Arc<str>,
+        config: &CohortConfig,
+        inherited: &Entries,
+    ) -> Option<Cohort> {
+        self.check_name_of(place, "a cohort", &config.name);
+        let name: Arc<str> = config.name.as_str().into();
+        let matching = self.matching(&member(place, "match"), &config.matching, &AllOf::default());
+        let traffic = self.traffic(&member(place, "traffic"), &config.traffic);
+        let served_by = config.traffic.0.keys().map(String::as_str).collect();
+        let shadow_place = member(place, "shadow");
+        let own = self.shadow_entries(&shadow_place, endpoint, &config.shadow, &served_by);
+        let shadows = self.shadows(&shadow_place, Some(&name), &own, inherited);
+        Some(Cohort { name, matching, plan: Plan { traffic: traffic?, shadows } })
+    }
+
+    /// What `route`, `methods` and `match` of an endpoint say together.
+    fn matching_of(&mut self, place: &str, config: &EndpointConfig) -> Match {
+        let mut shorthand = AllOf::default();
         if let Some(route) = &config.route {
-            let is_path_char = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
-            if !route.starts_with('/') || !route.bytes().all(is_path_char) {
-                self.refuse(
-                    &member(place, "route"),
-                    format!("{route:?} is not a path"),
-                    "start it with / and leave out query, fragment, spaces and characters beyond ASCII (write them \
-                     percent-encoded, as clients send them)",
-                );
-            }
+            shorthand.0.push(Rule::Path(self.prefix(&member(place, "route"), route)));
         }
         if let Some(methods) = &config.methods {
             self.check_methods(&member(place, "methods"), methods);
+            shorthand.0.push(Rule::Methods(methods.clone()));
         }
-        Route::new(config.route.as_deref(), config.methods.clone())
+        match &config.matching {
+            Some(matching) => self.matching(&member(place, "match"), matching, &shorthand),
+            None => Match(vec![shorthand]),
+        }
+    }
+
+    fn check_name_of(&mut self, place: &str, kind: &str, name: &str) {
+        let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(is_name_char) {
+            let problem = format!("{name:?} is not a name for {kind}");
+            self.refuse(&member(place, "name"), problem, "use 1 to 64 characters of A-Z, a-z, 0-9, _ and -");
+        }
     }
 
     fn check_methods(&mut self, place: &str, methods: &[String]) {
@@ -194,15 +228,12 @@ impl Compiler<'_> {
         lower
     }
 
-    fn check_unique_names(&mut self, endpoints: &[Object<EndpointConfig>]) {
+    fn check_unique_names<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a str>) {
         let mut seen = HashMap::new();
-        for (n, Object(endpoint)) in endpoints.iter().enumerate() {
-            if let Some(first) = seen.insert(&endpoint.name, n) {
-                self.refuse(
-                    &format!("endpoints[{n}].name"),
-                    format!("{:?} is also the name of endpoints[{first}]", endpoint.name),
-                    "give each endpoint a name of its own",
-                );
+        for (n, name) in names.enumerate() {
+            if let Some(first) = seen.insert(name, n) {
+                let problem = format!("{name:?} is also the name of {place}[{first}]");
+                self.refuse(&format!("{place}[{n}].name"), problem, "give each a name of its own");
             }
         }
     }
@@ -218,20 +249,26 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_char)
 }
 
-fn unreachable_endpoints(endpoints: &[Endpoint]) -> Vec<Warning> {
-    let hidden_by = |n: usize, endpoint: &Endpoint| {
-        endpoints.iter().take(n).position(|earlier| earlier.route.covers(&endpoint.route))
-    };
-    endpoints
-        .iter()
-        .enumerate()
-        .filter_map(|(n, endpoint)| {
-            let earlier = hidden_by(n, endpoint)?;
+/// Endpoints and cohorts that an earlier one hides.
+fn unreachable(endpoints: &[Endpoint]) -> Vec<Warning> {
+    let matches: Vec<_> = endpoints.iter().map(|endpoint| (&*endpoint.name, &endpoint.matching)).collect();
+    let mut warnings = hidden("endpoints", &matches);
+    for (n, endpoint) in endpoints.iter().enumerate() {
+        let matches: Vec<_> = endpoint.cohorts.iter().map(|cohort| (&*cohort.name, &cohort.matching)).collect();
+        warnings.extend(hidden(&format!("endpoints[{n}].cohorts"), &matches));
+    }
+    warnings
+}
+
+fn hidden(place: &str, matches: &[(&str, &Match)]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (n, (name, matching)) in matches.iter().enumerate() {
+        if let Some(earlier) = matches.iter().take(n).position(|(_, earlier)| earlier.covers(matching)) {
             let message = format!(
-                "no request reaches {:?}: endpoints[{earlier}] takes them all; put the more specific one first",
-                endpoint.name
+                "no request reaches {name:?}: {place}[{earlier}] takes them all; put the more specific one first"
             );
-            Some(Warning { place: format!("endpoints[{n}]"), message })
-        })
-        .collect()
+            warnings.push(Warning { place: format!("{place}[{n}]"), message });
+        }
+    }
+    warnings
 }

@@ -1,12 +1,12 @@
 //! Shadows: their options, checked and made ready.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Compiler, is_token};
 use crate::config::{
-    EndpointConfig, Fraction, HeadersConfig, Object, Sample, ShadowConfig, ShadowFields, Via as ViaConfig, Whole,
+    Fraction, HeadersConfig, Object, Sample, ShadowConfig, ShadowFields, UniqueMap, Via as ViaConfig, Whole,
 };
 use crate::error::member;
 use crate::policy::Endpoint;
@@ -21,20 +21,35 @@ const DEFAULT_MAX_IN_FLIGHT: u64 = 128;
 const MAX_IN_FLIGHT: u64 = 1 << 20;
 
 /// The headers that steer Envoy's mirrors, each once.
-pub(super) fn mirror_headers(endpoints: &[Endpoint]) -> Vec<String> {
-    let shadows = endpoints.iter().flat_map(|endpoint| &endpoint.shadows);
-    let headers = shadows.filter_map(|shadow| match &shadow.via {
+pub(super) fn mirror_headers(policy: &[Endpoint]) -> Vec<String> {
+    let plans = policy.iter().flat_map(Endpoint::plans);
+    let headers = plans.flat_map(|plan| &plan.shadows).filter_map(|shadow| match &*shadow.via {
         Via::Mirror(header) => Some(header.clone()),
         Via::Callout(_) => None,
     });
     headers.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// What an endpoint or a cohort says of its shadows, by backend.
+pub(super) type Entries = BTreeMap<String, Entry>;
+
+/// A shadow, or that there is none.
+pub(super) enum Entry {
+    Off,
+    On(Shadow),
+}
+
 impl Compiler<'_> {
-    /// The shadows of an endpoint that are not switched off.
-    pub(super) fn shadows(&mut self, place: &str, endpoint: &Arc<str>, config: &EndpointConfig) -> Vec<Arc<Shadow>> {
-        let mut shadows: Vec<Arc<Shadow>> = Vec::new();
-        for (backend, ShadowConfig(fields)) in &config.shadow.0 {
+    /// The entries of `config`, checked. `served_by` are the backends that may serve the requests.
+    pub(super) fn shadow_entries(
+        &mut self,
+        place: &str,
+        endpoint: &Arc<str>,
+        config: &UniqueMap<ShadowConfig>,
+        served_by: &BTreeSet<&str>,
+    ) -> Entries {
+        let mut entries = Entries::new();
+        for (backend, ShadowConfig(fields)) in &config.0 {
             let place = member(place, backend);
             self.check_name(&place, "backend", backend);
             let Fraction(fraction) = fields.fraction;
@@ -42,24 +57,46 @@ impl Compiler<'_> {
                 let problem = format!("a fraction of {fraction} is not between 0 and 1");
                 self.refuse(&place, problem, "0 copies no request, 0.5 every other one, 1 all");
             }
-            let (filter, via) = self.shadow_fields(&place, fields, config);
-            if fraction > 0.0 {
-                self.check_mirror_header(&place, &via, &shadows);
-                let backend = self.backend(backend);
-                let shadow = Shadow::new(self.shadows, Arc::clone(endpoint), backend, fraction, filter, via);
+            let (filter, via) = self.shadow_fields(&place, fields, served_by);
+            let entry = if fraction > 0.0 {
+                let of_cluster = self.backend(backend);
+                let shadow = Shadow::new(self.entries, Arc::clone(endpoint), of_cluster, fraction, filter, via);
+                self.entries += 1;
+                Entry::On(shadow)
+            } else {
+                Entry::Off
+            };
+            entries.insert(backend.clone(), entry);
+        }
+        entries
+    }
+
+    /// The shadows of a cohort, or of the requests in none: its own entries win over the endpoint's.
+    pub(super) fn shadows(
+        &mut self,
+        place: &str,
+        cohort: Option<&Arc<str>>,
+        own: &Entries,
+        inherited: &Entries,
+    ) -> Vec<Arc<Shadow>> {
+        let mut shadows: Vec<Arc<Shadow>> = Vec::new();
+        let names: BTreeSet<_> = own.keys().chain(inherited.keys()).collect();
+        for name in names {
+            if let Some(Entry::On(entry)) = own.get(name).or_else(|| inherited.get(name)) {
+                self.check_mirror_header(&member(place, name), &entry.via, &shadows);
+                shadows.push(Arc::new(entry.of(self.shadows, cohort)));
                 self.shadows += 1;
-                shadows.push(Arc::new(shadow));
             }
         }
         shadows
     }
 
-    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, endpoint: &EndpointConfig) -> (Filter, Via) {
+    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, served_by: &BTreeSet<&str>) -> (Filter, Via) {
         if let Some(methods) = &fields.methods {
             self.check_methods(&member(place, "methods"), methods);
         }
         if let Some(backends) = &fields.only_from {
-            self.check_only_from(&member(place, "only_from"), backends, endpoint);
+            self.check_only_from(&member(place, "only_from"), backends, served_by);
         }
         let filter = Filter {
             by_key: fields.sample == Sample::Key,
@@ -73,16 +110,16 @@ impl Compiler<'_> {
         (filter, via)
     }
 
-    fn check_only_from(&mut self, place: &str, backends: &[String], endpoint: &EndpointConfig) {
+    fn check_only_from(&mut self, place: &str, backends: &[String], served_by: &BTreeSet<&str>) {
         if backends.is_empty() {
             let problem = "the list is empty: no request would be copied";
             self.refuse(place, problem, "name a backend of the endpoint's traffic, or leave it out");
         }
         for (n, backend) in backends.iter().enumerate() {
-            if !endpoint.traffic.0.contains_key(backend) {
-                let known: Vec<_> = endpoint.traffic.0.keys().map(String::as_str).collect();
-                let problem = format!("{backend:?} serves no request of this endpoint");
-                self.refuse(&format!("{place}[{n}]"), problem, &format!("its traffic names {}", known.join(", ")));
+            if !served_by.contains(backend.as_str()) {
+                let known: Vec<_> = served_by.iter().copied().collect();
+                let problem = format!("{backend:?} serves none of these requests");
+                self.refuse(&format!("{place}[{n}]"), problem, &format!("their traffic names {}", known.join(", ")));
             }
         }
     }
@@ -154,7 +191,7 @@ impl Compiler<'_> {
     /// One header steers one mirror, so that two shadows of an endpoint need two.
     fn check_mirror_header(&mut self, place: &str, via: &Via, others: &[Arc<Shadow>]) {
         let Via::Mirror(header) = via else { return };
-        if let Some(other) = others.iter().find(|other| other.via == *via) {
+        if let Some(other) = others.iter().find(|other| *other.via == *via) {
             let problem = format!("{header:?} already steers the mirror of {:?}", other.backend.name);
             let remedy = "give each its own header, and the route a mirror policy for each";
             self.refuse(&member(place, "mirror_header"), problem, remedy);

@@ -2,6 +2,7 @@
 //!
 //! Strict: an unknown field, a repeated key, a wrong type or a `null` where the contract has none is an error.
 
+mod matching;
 mod read;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Unexpected, Visitor};
 
+pub(crate) use matching::{MatchConfig, MatchFields, PathFields, TextFields, ValueFields};
 pub(crate) use read::read;
 
 /// The whole document.
@@ -45,11 +47,27 @@ pub struct EndpointConfig {
     pub route: Option<String>,
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
+    #[serde(default, rename = "match", deserialize_with = "given")]
+    pub matching: Option<MatchConfig>,
     pub traffic: UniqueMap<Share>,
     #[serde(default)]
     pub shadow: UniqueMap<ShadowConfig>,
     #[serde(default)]
     pub affinity: AffinityConfig,
+    #[serde(default)]
+    pub cohorts: Vec<Object<CohortConfig>>,
+}
+
+/// A group of an endpoint's requests with its own traffic.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CohortConfig {
+    pub name: String,
+    #[serde(rename = "match")]
+    pub matching: MatchConfig,
+    pub traffic: UniqueMap<Share>,
+    #[serde(default)]
+    pub shadow: UniqueMap<ShadowConfig>,
 }
 
 /// Affinity: absent, `null`, or an object.
@@ -69,7 +87,72 @@ pub enum AffinityConfig {
 #[serde(deny_unknown_fields)]
 pub struct AffinityFields {
     #[serde(default, deserialize_with = "given")]
+    pub keys: Option<Vec<Object<KeyFields>>>,
+    #[serde(default, deserialize_with = "given")]
     pub salt: Option<String>,
+    #[serde(default)]
+    pub on_missing: OnMissing,
+    #[serde(default, deserialize_with = "given")]
+    pub cookie: Option<Object<CookieFields>>,
+}
+
+/// A source of the shard key: one of these.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFields {
+    #[serde(default, deserialize_with = "given")]
+    pub header: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub cookie: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub query: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub source_ip: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    pub property: Option<Vec<String>>,
+}
+
+/// What to do without a shard key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissing {
+    /// Each request is placed by its own draw.
+    #[default]
+    Random,
+    /// The client gets a key in a cookie, and is placed by it.
+    GenerateCookie,
+}
+
+/// The cookie that a client without a key gets.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CookieFields {
+    pub name: String,
+    #[serde(default, deserialize_with = "given")]
+    pub max_age_s: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
+    pub path: Option<String>,
+    #[serde(default)]
+    pub same_site: SameSite,
+    #[serde(default, deserialize_with = "given")]
+    pub secure: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    pub http_only: Option<bool>,
+}
+
+/// Which requests from other sites bear the cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+pub enum SameSite {
+    /// Only navigation.
+    #[default]
+    #[serde(alias = "lax")]
+    Lax,
+    /// None.
+    #[serde(alias = "strict")]
+    Strict,
+    /// All; the cookie must be secure.
+    #[serde(alias = "none")]
+    None,
 }
 
 /// A shadow: an object with options, or its fraction alone.

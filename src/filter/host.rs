@@ -3,7 +3,6 @@
 //! The SDK panics on what it does not expect, and a panic takes the worker's VM with it. So each function here says
 //! when it may be called; outside that, the SDK would panic.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::time::{Duration, SystemTime};
 
@@ -15,23 +14,81 @@ pub(super) use proxy_wasm::types::MetricType;
 use crate::request::Request;
 
 /// The request whose headers the host is showing. Use it in the request-header phase only.
-#[derive(Default)]
+///
+/// One header costs half as much to read as all of them, a missing one a tenth. So headers are read one by one as they
+/// are asked for, unless the policy may ask for many; and each is read once.
 pub(super) struct HostRequest {
-    path: OnceCell<Option<Vec<u8>>>,
-    method: OnceCell<Option<Vec<u8>>>,
+    reads_all: bool,
+    all: OnceCell<Vec<(String, Vec<u8>)>>,
+    /// First values of single headers.
+    single: Memo<Option<Vec<u8>>>,
+    properties: Memo<Option<Vec<u8>>>,
+}
+
+impl HostRequest {
+    /// A request, of which a policy may ask for `headers_asked` different headers.
+    pub(super) fn new(headers_asked: usize) -> Self {
+        const MANY: usize = 4;
+        let (single, properties) = (Memo::default(), Memo::default());
+        Self { reads_all: headers_asked >= MANY, all: OnceCell::new(), single, properties }
+    }
+
+    fn all(&self) -> &[(String, Vec<u8>)] {
+        self.all.get_or_init(request_headers)
+    }
 }
 
 impl Request for HostRequest {
-    fn path(&self) -> Option<Cow<'_, [u8]>> {
-        self.path.get_or_init(|| request_header(":path")).as_deref().map(Cow::Borrowed)
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let reads_all = self.reads_all || self.all.get().is_some();
+        let first = if reads_all { None } else { self.single.get_or_read(name, || request_header(name)).as_deref() };
+        // The host tells the first value alone: whether there are others, only all headers tell.
+        let rest = std::iter::once_with(move || {
+            let known = usize::from(first.is_some());
+            let is_there = reads_all || first.is_some();
+            let all = if is_there { self.all() } else { &[] };
+            all.iter().filter(move |(other, _)| other == name).skip(known).map(|(_, value)| value.as_slice())
+        });
+        first.into_iter().chain(rest.flatten())
     }
 
-    fn method(&self) -> Option<Cow<'_, [u8]>> {
-        self.method.get_or_init(|| request_header(":method")).as_deref().map(Cow::Borrowed)
+    fn source_address(&self) -> Option<&[u8]> {
+        let read = || hostcalls::get_property(vec!["source", "address"]).ok().flatten();
+        self.properties.get_or_read("source.address", read).as_deref()
     }
 
-    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        request_header(name).map(Cow::Owned)
+    fn property(&self, path: &[String]) -> Option<&[u8]> {
+        let read = || hostcalls::get_property(path.iter().map(String::as_str).collect()).ok().flatten();
+        self.properties.get_or_read(&path.join("\0"), read).as_deref()
+    }
+}
+
+/// Values by name, each read once. It only grows, so that what it has handed out stays.
+struct Memo<V>(OnceCell<Box<Remembered<V>>>);
+
+struct Remembered<V> {
+    name: String,
+    value: V,
+    next: Memo<V>,
+}
+
+impl<V> Default for Memo<V> {
+    fn default() -> Self {
+        Self(OnceCell::new())
+    }
+}
+
+impl<V> Memo<V> {
+    fn get_or_read(&self, name: &str, read: impl FnOnce() -> V) -> &V {
+        let mut memo = self;
+        while let Some(remembered) = memo.0.get() {
+            if remembered.name == name {
+                return &remembered.value;
+            }
+            memo = &remembered.next;
+        }
+        let remember = || Box::new(Remembered { name: name.to_owned(), value: read(), next: Self::default() });
+        &memo.0.get_or_init(remember).value
     }
 }
 
@@ -51,6 +108,12 @@ pub(super) fn set_request_header(name: &str, value: Option<&str>) {
 pub(super) fn set_response_header(name: &str, value: &str) {
     let value = Some(value.as_bytes());
     report("set a response header", hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, value));
+}
+
+/// Adds a response header, beside others of its name. In the response-header phase only.
+pub(super) fn add_response_header(name: &str, value: &str) {
+    let result = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value.as_bytes());
+    report("add a response header", result);
 }
 
 /// All request headers, in order. In the request-header phase and in `on_log`; elsewhere it is empty.

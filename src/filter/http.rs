@@ -16,6 +16,8 @@ use crate::traffic::Backend;
 pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
+    /// The shard key that is handed out with the response.
+    set_cookie: Option<String>,
     /// Who gets a copy from the filter; `None` if nobody does.
     tee: Option<Tee>,
     /// Whether the request has come in whole.
@@ -31,7 +33,7 @@ struct Tee {
 
 impl Http {
     pub(super) fn new(in_force: Option<Rc<InForce>>) -> Self {
-        Self { in_force, backend: None, tee: None, is_complete: false, had_trailers: false }
+        Self { in_force, backend: None, set_cookie: None, tee: None, is_complete: false, had_trailers: false }
     }
 
     fn start_shadows(&mut self, in_force: &InForce, drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
@@ -40,7 +42,7 @@ impl Http {
             shadows.count(shadow, Outcome::Skipped(*skip));
         }
         let mirror_of = |header: &str| {
-            drawn.iter().find(|shadow| matches!(&shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
+            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
         };
         for header in &in_force.policy.mirror_headers {
             let mirror = mirror_of(header);
@@ -50,7 +52,7 @@ impl Http {
             }
         }
         let mut callouts = drawn;
-        callouts.retain(|shadow| match &shadow.via {
+        callouts.retain(|shadow| match &*shadow.via {
             Via::Mirror(_) => false,
             // Sooner or later it would be skipped for this: better before its body is held.
             Via::Callout(callout) if shadows.is_full(shadow, callout) => {
@@ -72,8 +74,10 @@ impl HttpContext for Http {
         self.is_complete = end_of_stream;
         let Some(in_force) = self.in_force.clone() else { return Action::Continue };
         let policy = &in_force.policy;
-        let cluster = match policy.decide(&HostRequest::default(), in_force.draws.next()) {
+        let request = HostRequest::new(in_force.headers_asked);
+        let cluster = match policy.decide(&request, in_force.draws.next(), || in_force.draws.new_key()) {
             Some(decision) => {
+                self.set_cookie = decision.set_cookie;
                 self.start_shadows(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)
             }
@@ -93,7 +97,7 @@ impl HttpContext for Http {
             let skip = |shadow: &Shadow, skip| in_force.shadows.count(shadow, Outcome::Skipped(skip));
             let new_size = tee.body.len().saturating_add(size);
             tee.shadows.retain(|shadow| {
-                let fits = matches!(&shadow.via, Via::Callout(callout) if new_size <= callout.max_body_bytes);
+                let fits = matches!(&*shadow.via, Via::Callout(callout) if new_size <= callout.max_body_bytes);
                 if !fits {
                     skip(shadow, Skip::Body);
                 }
@@ -121,6 +125,9 @@ impl HttpContext for Http {
             && let Some(backend) = &self.backend
         {
             host::set_response_header(name, &backend.name);
+        }
+        if let Some(set_cookie) = self.set_cookie.take() {
+            host::add_response_header("set-cookie", &set_cookie);
         }
         Action::Continue
     }

@@ -26,8 +26,9 @@ pub(super) struct ShadowMetrics {
 
 impl ShadowMetrics {
     pub(super) fn new(shadow: &Shadow) -> Self {
+        let cohort = shadow.cohort.as_ref().map(|cohort| format!("cohort=.={cohort};.;")).unwrap_or_default();
         Self {
-            labels: format!("endpoint=.={};.;backend=.={};.;", shadow.endpoint, shadow.backend.name),
+            labels: format!("endpoint=.={};.;{cohort}backend=.={};.;", shadow.endpoint, shadow.backend.name),
             outcomes: RefCell::default(),
             response_time: OnceCell::new(),
             in_flight: OnceCell::new(),

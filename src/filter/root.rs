@@ -14,6 +14,7 @@ use crate::policy::Policy;
 /// What a policy in force shares with the requests that it decides about.
 pub(super) struct InForce {
     pub(super) policy: Policy,
+    pub(super) headers_asked: usize,
     pub(super) draws: Draws,
     pub(super) shadows: Shadows,
 }
@@ -35,7 +36,8 @@ impl RootContext for Root {
                     log::warn!("traffic policy: {warning}");
                 }
                 let (draws, shadows) = (Draws::seeded(), Shadows::new(&parsed.policy));
-                self.in_force = Some(Rc::new(InForce { policy: parsed.policy, draws, shadows }));
+                let headers_asked = parsed.policy.headers_asked();
+                self.in_force = Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, shadows }));
                 true
             }
             Err(errors) => {

@@ -22,15 +22,16 @@ const MAX_HELD_BYTES: usize = 1 << 26;
 /// All shadows of a policy, on one worker.
 pub(super) struct Shadows {
     gates: Vec<Gate>,
+    metrics: Vec<ShadowMetrics>,
     held: Rc<Cell<usize>>,
     outbox: Cell<Vec<Copies>>,
 }
 
-/// What one shadow may still send, and what it has sent.
+/// What one shadow may still send. Shadows of one entry of the policy share it.
+#[derive(Default)]
 struct Gate {
     in_flight: Cell<usize>,
     rate: Option<RefCell<RateLimit>>,
-    metrics: ShadowMetrics,
 }
 
 /// A request to copy, and to whom.
@@ -55,30 +56,29 @@ struct Held {
 
 impl Shadows {
     pub(super) fn new(policy: &Policy) -> Self {
-        let gate = |shadow: &Shadow| {
-            let rate = match &shadow.via {
-                Via::Callout(callout) => callout.max_per_second,
-                Via::Mirror(_) => None,
-            };
-            Gate {
-                in_flight: Cell::new(0),
-                rate: rate.map(|rate| RefCell::new(RateLimit::new(rate))),
-                metrics: ShadowMetrics::new(shadow),
+        let mut gates = Vec::new();
+        for shadow in policy.shadows() {
+            if gates.len() <= shadow.entry {
+                gates.resize_with(shadow.entry + 1, Gate::default);
             }
-        };
-        Self { gates: policy.shadows().map(gate).collect(), held: Rc::default(), outbox: Cell::default() }
+            if let (Some(gate), Via::Callout(callout)) = (gates.get_mut(shadow.entry), &*shadow.via) {
+                gate.rate = callout.max_per_second.map(|rate| RefCell::new(RateLimit::new(rate)));
+            }
+        }
+        let metrics = policy.shadows().map(ShadowMetrics::new).collect();
+        Self { gates, metrics, held: Rc::default(), outbox: Cell::default() }
     }
 
     /// Counts what became of a copy.
     pub(super) fn count(&self, shadow: &Shadow, outcome: Outcome) {
-        if let Some(gate) = self.gates.get(shadow.id) {
-            gate.metrics.count(outcome);
+        if let Some(metrics) = self.metrics.get(shadow.id) {
+            metrics.count(outcome);
         }
     }
 
     /// Whether as many copies wait for their answer as may.
     pub(super) fn is_full(&self, shadow: &Shadow, callout: &Callout) -> bool {
-        self.gates.get(shadow.id).is_none_or(|gate| gate.in_flight.get() >= callout.max_in_flight)
+        self.gates.get(shadow.entry).is_none_or(|gate| gate.in_flight.get() >= callout.max_in_flight)
     }
 
     /// An empty body.
@@ -159,17 +159,20 @@ impl Callouts {
             // Shared by all copies; Envoy wants it in one piece.
             let bytes = body.chunks.concat();
             for shadow in receivers {
-                if let (Some(gate), Via::Callout(callout)) = (shadows.gates.get(shadow.id), &shadow.via) {
-                    let outcome = self.send_one(gate, &shadow, callout, &original, &bytes, &body.held);
-                    match outcome {
-                        Err(outcome) => gate.metrics.count(outcome),
-                        Ok(()) => {
-                            if original.omitted > 0 {
-                                gate.metrics.omitted("header", original.omitted);
-                            }
-                            if had_trailers {
-                                gate.metrics.omitted("trailers", 1);
-                            }
+                let Via::Callout(callout) = &*shadow.via else { continue };
+                let (Some(gate), Some(metrics)) = (shadows.gates.get(shadow.entry), shadows.metrics.get(shadow.id))
+                else {
+                    continue;
+                };
+                match self.send_one(gate, &shadow, callout, &original, &bytes, &body.held) {
+                    Err(outcome) => metrics.count(outcome),
+                    Ok(()) => {
+                        metrics.in_flight(1);
+                        if original.omitted > 0 {
+                            metrics.omitted("header", original.omitted);
+                        }
+                        if had_trailers {
+                            metrics.omitted("trailers", 1);
                         }
                     }
                 }
@@ -200,7 +203,6 @@ impl Callouts {
                 CalloutError::Unavailable => Outcome::Unavailable,
             })?;
         gate.in_flight.update(|count| count.saturating_add(1));
-        gate.metrics.in_flight(1);
         self.0.insert(token, InFlight { shadow: Arc::clone(shadow), _held: held });
         Ok(())
     }
@@ -208,19 +210,21 @@ impl Callouts {
     /// Counts the answer to a callout and discards it.
     pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
         let Some(InFlight { shadow, .. }) = self.0.remove(&token) else { return };
-        let Some(gate) = shadows.gates.get(shadow.id) else { return };
-        gate.in_flight.update(|count| count.saturating_sub(1));
-        gate.metrics.in_flight(-1);
+        if let Some(gate) = shadows.gates.get(shadow.entry) {
+            gate.in_flight.update(|count| count.saturating_sub(1));
+        }
+        let Some(metrics) = shadows.metrics.get(shadow.id) else { return };
+        metrics.in_flight(-1);
         let mut outcome = Outcome::Reset;
         if num_headers > 0 {
             let service_time = host::callout_header("x-envoy-upstream-service-time");
             outcome = Outcome::of_answer(host::callout_header(":status").as_deref(), service_time.is_some());
             let milliseconds = service_time.and_then(|time| String::from_utf8(time).ok()?.parse().ok());
             if let Some(milliseconds) = milliseconds {
-                gate.metrics.response_time(milliseconds);
+                metrics.response_time(milliseconds);
             }
         }
-        gate.metrics.count(outcome);
+        metrics.count(outcome);
     }
 
     /// Whether every copy that was sent has been answered.

@@ -11,6 +11,7 @@ pub use copy::Original;
 pub use limit::RateLimit;
 pub use outcome::{Outcome, Skip};
 
+use crate::matching::is_one_of;
 use crate::placement::{fnv1a, mix, unit};
 use crate::request::Request;
 use crate::traffic::Backend;
@@ -23,16 +24,19 @@ pub const MARKER: &str = "x-traffic-shadow";
 pub struct Shadow {
     /// The number of the shadow: all shadows of a policy are numbered from 0.
     pub id: usize,
+    /// The entry of the policy that it stands for: a cohort's shadow that is inherited from the endpoint shares its
+    /// limits. Entries are numbered from 0, too.
+    pub entry: usize,
     /// The endpoint whose requests are copied.
     pub endpoint: Arc<str>,
+    /// The cohort whose requests are copied; `None` for requests in no cohort.
+    pub cohort: Option<Arc<str>>,
     /// Who gets the copies.
     pub backend: Arc<Backend>,
     /// How they are sent.
-    pub via: Via,
+    pub via: Arc<Via>,
     draw: Draw,
-    by_key: bool,
-    methods: Option<Vec<String>>,
-    only_from: Option<Vec<String>>,
+    filter: Arc<Filter>,
 }
 
 /// The chance of a request to be copied: independent of where it is served and of every other shadow.
@@ -108,8 +112,9 @@ impl Draw {
 }
 
 impl Shadow {
+    /// A shadow of an endpoint's requests that are in no cohort.
     pub(crate) fn new(
-        id: usize,
+        entry: usize,
         endpoint: Arc<str>,
         backend: Arc<Backend>,
         fraction: f64,
@@ -117,20 +122,31 @@ impl Shadow {
         via: Via,
     ) -> Self {
         let draw = Draw::new(&backend.name, fraction);
-        let Filter { by_key, methods, only_from } = filter;
-        Self { id, endpoint, backend, via, draw, by_key, methods, only_from }
+        Self { id: 0, entry, endpoint, cohort: None, backend, via: Arc::new(via), draw, filter: Arc::new(filter) }
+    }
+
+    /// The same entry for the requests of a cohort, or of none, with a number of its own.
+    pub(crate) fn of(&self, id: usize, cohort: Option<&Arc<str>>) -> Self {
+        Self {
+            id,
+            entry: self.entry,
+            endpoint: Arc::clone(&self.endpoint),
+            cohort: cohort.cloned(),
+            backend: Arc::clone(&self.backend),
+            via: Arc::clone(&self.via),
+            draw: self.draw,
+            filter: Arc::clone(&self.filter),
+        }
     }
 
     fn takes(&self, candidate: &Candidate<'_>) -> bool {
         let is_wanted = |names: &Vec<String>| names.contains(&candidate.backend.name);
-        let draw = if self.by_key { candidate.key_point.unwrap_or(candidate.draw) } else { candidate.draw };
-        self.only_from.as_ref().is_none_or(is_wanted) && self.draw.takes(draw)
+        let draw = if self.filter.by_key { candidate.key_point.unwrap_or(candidate.draw) } else { candidate.draw };
+        self.filter.only_from.as_ref().is_none_or(is_wanted) && self.draw.takes(draw)
     }
 
     fn takes_method(&self, request: &impl Request) -> bool {
-        self.methods.as_ref().is_none_or(|methods| {
-            request.method().is_some_and(|method| methods.iter().any(|known| known.as_bytes() == &*method))
-        })
+        self.filter.methods.as_ref().is_none_or(|methods| is_one_of(methods, request.method()))
     }
 }
 
@@ -143,9 +159,9 @@ pub(crate) fn draw(shadows: &[Arc<Shadow>], request: &impl Request, candidate: &
     let never_copied = std::cell::OnceCell::new();
     for shadow in shadows.iter().filter(|shadow| shadow.takes(candidate)) {
         let skip = never_copied.get_or_init(|| {
-            if request.header(MARKER).is_some() {
+            if request.header(MARKER).next().is_some() {
                 Some(Skip::Marked)
-            } else if request.header("upgrade").is_some() || request.path().is_none() {
+            } else if request.header("upgrade").next().is_some() || request.path().is_none() {
                 Some(Skip::Upgrade)
             } else {
                 None

@@ -1,5 +1,6 @@
 //! The tables of cases that the native core and the real filter in a real Envoy both run.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Context;
@@ -33,6 +34,11 @@ pub struct Case {
     /// Each character, up to U+00FF, stands for one byte.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// The client's address, if the case is about it.
+    pub source: Option<std::net::IpAddr>,
+    /// Metadata in the namespace `test`, as an earlier filter would have left it.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
     /// `null`: no endpoint matches.
     pub decision: Option<Expected>,
     /// The cluster that gets the request; `null`: none. Absent: of the same name as the backend.
@@ -47,6 +53,7 @@ pub struct Case {
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     pub endpoint: String,
+    pub cohort: Option<String>,
     /// One of these serves: more than one where chance decides.
     pub backend: OneOf,
     pub reason: String,

@@ -1,0 +1,100 @@
+//! Which requests an endpoint or a cohort takes.
+
+mod cidr;
+mod host;
+mod path;
+mod text;
+
+pub(crate) use cidr::{Cidr, NotCidr};
+pub(crate) use host::HostPattern;
+pub(crate) use path::PathRule;
+pub(crate) use text::{Kind, Text};
+
+use crate::request::Request;
+use crate::source::{Source, source_ip};
+
+/// Alternatives, one of which must match; without any rule in one of them, every request matches and none is read.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Match(pub(crate) Vec<AllOf>);
+
+/// Rules that must all hold, in the order in which they are asked: what costs least comes first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AllOf(pub(crate) Vec<Rule>);
+
+/// One thing that must hold of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Rule {
+    /// The path, without the query string.
+    Path(PathRule),
+    /// One of these methods.
+    Methods(Vec<String>),
+    /// One of these hosts.
+    Hosts(Vec<HostPattern>),
+    /// A value of a header, cookie, query parameter or property; `invert`: no such value.
+    Value { source: Source, text: Text, invert: bool },
+    /// The client's address is in one of these networks.
+    SourceIp(Vec<Cidr>),
+}
+
+impl Match {
+    /// Whether one of the alternatives matches.
+    pub(crate) fn matches(&self, request: &impl Request) -> bool {
+        self.0.iter().any(|alternative| alternative.0.iter().all(|rule| rule.matches(request)))
+    }
+
+    /// Whether every request that `other` matches surely matches this, too.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|narrow| self.0.iter().any(|wide| wide.covers(narrow)))
+    }
+
+    /// The names of the headers that may be asked for.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|alternative| &alternative.0).filter_map(Rule::header)
+    }
+}
+
+impl AllOf {
+    fn covers(&self, narrow: &Self) -> bool {
+        self.0.iter().all(|wide| narrow.0.iter().any(|narrow| wide.covers(narrow)))
+    }
+}
+
+impl Rule {
+    fn matches(&self, request: &impl Request) -> bool {
+        match self {
+            Self::Path(rule) => request.path().is_some_and(|path| rule.matches(path)),
+            Self::Methods(methods) => is_one_of(methods, request.method()),
+            Self::Hosts(patterns) => {
+                let host = request.header(":authority").next();
+                host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
+            }
+            Self::Value { source, text, invert } => source.any(request, |value| text.matches(value)) != *invert,
+            Self::SourceIp(networks) => {
+                source_ip(request).is_some_and(|ip| networks.iter().any(|network| network.contains(ip)))
+            }
+        }
+    }
+
+    fn covers(&self, narrow: &Self) -> bool {
+        match (self, narrow) {
+            (Self::Path(wide), Self::Path(narrow)) => wide.covers(narrow),
+            (Self::Methods(wide), Self::Methods(narrow)) => narrow.iter().all(|method| wide.contains(method)),
+            _ => self == narrow,
+        }
+    }
+
+    fn header(&self) -> Option<&str> {
+        match self {
+            Self::Path(_) => Some(":path"),
+            Self::Methods(_) => Some(":method"),
+            Self::Hosts(_) => Some(":authority"),
+            Self::Value { source, .. } => source.header(),
+            Self::SourceIp(_) => None,
+        }
+    }
+}
+
+/// Whether `method` is one of `methods`.
+pub(crate) fn is_one_of(methods: &[String], method: Option<&[u8]>) -> bool {
+    method.is_some_and(|method| methods.iter().any(|known| known.as_bytes() == method))
+}

@@ -1,0 +1,87 @@
+//! Paths.
+
+use super::Text;
+
+/// A rule for a path without its query string.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum PathRule {
+    /// A prefix that ends at a segment; without a trailing `/`, so that `""` stands for every path.
+    Prefix(String),
+    /// An exact path or a regex.
+    Text(Text),
+}
+
+impl PathRule {
+    /// A prefix that ends at a segment. A trailing `/` makes no difference.
+    pub(crate) fn prefix(prefix: &str) -> Self {
+        Self::Prefix(prefix.trim_end_matches('/').to_owned())
+    }
+
+    /// Whether the target `path`, with or without a query string, obeys the rule.
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+        let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        match self {
+            Self::Prefix(prefix) => {
+                let rest = path.strip_prefix(prefix.as_bytes());
+                path.starts_with(b"/") && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            }
+            Self::Text(text) => text.matches(path),
+        }
+    }
+
+    /// Whether every path that `narrow` takes obeys this rule.
+    pub(crate) fn covers(&self, narrow: &Self) -> bool {
+        match (self, narrow) {
+            (Self::Prefix(prefix), Self::Prefix(narrow)) => {
+                narrow.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            (Self::Prefix(_), Self::Text(narrow)) => narrow.as_exact().is_some_and(|path| self.matches(path)),
+            _ => self == narrow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::Kind;
+
+    #[test]
+    fn a_prefix_ends_at_a_segment() {
+        for (prefix, path, expected) in [
+            ("/rank", "/rank", true),
+            ("/rank", "/rank/", true),
+            ("/rank", "/rank/x", true),
+            ("/rank", "/rank?x=/y", true),
+            ("/rank", "/rank#x", true),
+            ("/rank", "/ranking", false),
+            ("/rank", "/Rank", false),
+            ("/rank", "/rank%2fx", false),
+            ("/rank", "/other/rank", false),
+            ("/rank", "/?/rank", false),
+            ("/rank/", "/rank", true),
+            ("/rank/", "/rank/x", true),
+            ("/", "/", true),
+            ("/", "/anything", true),
+            ("/", "/?q", true),
+            ("/", "*", false),
+            ("/rank", "", false),
+        ] {
+            assert_eq!(PathRule::prefix(prefix).matches(path.as_bytes()), expected, "{prefix} with {path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_what_lies_under_it() {
+        let prefix = PathRule::prefix;
+        let exact = |path: &str| PathRule::Text(Text::new(Kind::Exact, path.to_owned(), false));
+        assert!(prefix("/").covers(&prefix("/a")));
+        assert!(prefix("/a").covers(&prefix("/a/b")));
+        assert!(prefix("/a").covers(&exact("/a/b")));
+        assert!(exact("/a").covers(&exact("/a")));
+        assert!(!prefix("/a").covers(&prefix("/ab")));
+        assert!(!prefix("/a/b").covers(&prefix("/a")));
+        assert!(!prefix("/a").covers(&exact("/ab")));
+        assert!(!exact("/a").covers(&prefix("/a")));
+    }
+}

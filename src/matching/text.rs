@@ -1,0 +1,94 @@
+//! Texts that a value is compared with.
+
+use regex_lite::Regex;
+
+/// A comparison of a value, in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Text {
+    kind: Kind,
+    pattern: String,
+    /// Of ASCII letters.
+    ignore_case: bool,
+}
+
+/// How a value is compared with a pattern.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Exact,
+    Prefix,
+    Suffix,
+    Contains,
+    /// The whole value; one that is not UTF-8 doesn't match.
+    Regex(Regex),
+    /// Any value.
+    Present,
+}
+
+impl Text {
+    pub(crate) fn new(kind: Kind, pattern: String, ignore_case: bool) -> Self {
+        Self { kind, pattern, ignore_case }
+    }
+
+    /// Whether `value` matches.
+    pub(crate) fn matches(&self, value: &[u8]) -> bool {
+        let pattern = self.pattern.as_bytes();
+        let is_equal = |part: &[u8]| {
+            if self.ignore_case { part.eq_ignore_ascii_case(pattern) } else { part == pattern }
+        };
+        match &self.kind {
+            Kind::Exact => is_equal(value),
+            Kind::Prefix => value.get(..pattern.len()).is_some_and(is_equal),
+            Kind::Suffix => {
+                value.len().checked_sub(pattern.len()).and_then(|start| value.get(start..)).is_some_and(is_equal)
+            }
+            Kind::Contains => pattern.is_empty() || value.windows(pattern.len()).any(is_equal),
+            Kind::Regex(regex) => std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value)),
+            Kind::Present => true,
+        }
+    }
+
+    /// The one value that matches, if there is only one.
+    pub(crate) fn as_exact(&self) -> Option<&[u8]> {
+        (matches!(self.kind, Kind::Exact) && !self.ignore_case).then_some(self.pattern.as_bytes())
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Regex(this), Self::Regex(other)) => this.as_str() == other.as_str(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_compares_bytes() {
+        for (kind, pattern, value, expected) in [
+            (Kind::Exact, "abc", "abc", true),
+            (Kind::Exact, "abc", "abcd", false),
+            (Kind::Exact, "", "", true),
+            (Kind::Prefix, "ab", "abc", true),
+            (Kind::Prefix, "abc", "ab", false),
+            (Kind::Suffix, "bc", "abc", true),
+            (Kind::Suffix, "abc", "bc", false),
+            (Kind::Contains, "b", "abc", true),
+            (Kind::Contains, "abc", "abc", true),
+            (Kind::Contains, "ac", "abc", false),
+            (Kind::Contains, "a", "", false),
+            (Kind::Present, "", "", true),
+        ] {
+            for ignore_case in [false, true] {
+                let text = Text::new(kind.clone(), pattern.to_owned(), ignore_case);
+                assert_eq!(text.matches(value.as_bytes()), expected, "{kind:?} {pattern} {value}");
+                let upper = value.to_ascii_uppercase();
+                let expected = expected && (ignore_case || upper == value);
+                assert_eq!(text.matches(upper.as_bytes()), expected, "{kind:?} {pattern} {upper}");
+            }
+        }
+    }
+}

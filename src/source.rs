@@ -1,0 +1,125 @@
+//! Where values of a request come from: what conditions look at, and where shard keys are found.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::request::Request;
+
+/// A part of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A header; the name is in lower case.
+    Header(String),
+    /// A cookie; its name is case-sensitive.
+    Cookie(String),
+    /// A parameter of the query string; its name is case-sensitive.
+    Query(String),
+    /// The client's address without the port.
+    ClientIp,
+    /// An attribute of the proxy's.
+    Property(Vec<String>),
+}
+
+impl Source {
+    /// Whether `test` holds for one of the values, asked in order.
+    pub(crate) fn any(&self, request: &impl Request, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+        match self {
+            Self::Header(name) => request.header(name).any(test),
+            Self::Cookie(wanted) => request
+                .header("cookie")
+                .any(|header| cookies(header).any(|(name, value)| name == wanted.as_bytes() && test(value))),
+            Self::Query(wanted) => request
+                .path()
+                .is_some_and(|path| parameters(path).any(|(name, value)| name == wanted.as_bytes() && test(value))),
+            Self::ClientIp => source_ip(request).is_some_and(|ip| {
+                // Room for the longest address in text form, 45 bytes.
+                let mut text = [0; 48];
+                let mut rest = &mut text[..];
+                let is_written = write!(rest, "{ip}").is_ok();
+                let unused = rest.len();
+                is_written && text.get(..text.len() - unused).is_some_and(test)
+            }),
+            Self::Property(path) => request.property(path).is_some_and(test),
+        }
+    }
+
+    /// The header that has the value, if one does.
+    pub(crate) fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Cookie(_) => Some("cookie"),
+            Self::Query(_) => Some(":path"),
+            Self::ClientIp | Self::Property(_) => None,
+        }
+    }
+}
+
+/// The client's address. An IPv4 address is one, also where the proxy has it mapped into IPv6.
+pub(crate) fn source_ip(request: &impl Request) -> Option<IpAddr> {
+    let address = std::str::from_utf8(request.source_address()?).ok()?;
+    Some(address.parse::<SocketAddr>().ok()?.ip().to_canonical())
+}
+
+/// The cookies of a `Cookie` header, as far as it can be read: what has no `=` is passed over.
+fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    header.split(|byte| *byte == b';').filter_map(|pair| {
+        let (name, value) = split_at_equals(pair)?;
+        let value = value.trim_ascii();
+        let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some((name.trim_ascii(), unquoted.unwrap_or(value)))
+    })
+}
+
+/// The parameters of a target's query string, as they were sent: nothing is decoded.
+fn parameters(path: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let query = path.iter().position(|byte| *byte == b'?').and_then(|at| path.get(at + 1..)).unwrap_or_default();
+    let query = query.split(|byte| *byte == b'#').next().unwrap_or_default();
+    let parameters = query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    parameters.map(|pair| split_at_equals(pair).unwrap_or((pair, b"")))
+}
+
+fn split_at_equals(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    Some((pair.get(..at)?, pair.get(at + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(&'a str, &'a str)> {
+        pairs.map(|(a, b)| (std::str::from_utf8(a).unwrap(), std::str::from_utf8(b).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_cookie_header_is_read_as_far_as_it_can_be() {
+        for (header, expected) in [
+            ("a=1", vec![("a", "1")]),
+            ("a=1; b=2", vec![("a", "1"), ("b", "2")]),
+            ("a=1;b=2;", vec![("a", "1"), ("b", "2")]),
+            (" a = 1 ;\tb=2", vec![("a", "1"), ("b", "2")]),
+            ("a=\"1\"; b=\"", vec![("a", "1"), ("b", "\"")]),
+            ("a=1=2; =3; nothing; ;;; c=", vec![("a", "1=2"), ("", "3"), ("c", "")]),
+            ("a=1, b=2", vec![("a", "1, b=2")]),
+            ("a=1; a=2", vec![("a", "1"), ("a", "2")]),
+            ("", vec![]),
+        ] {
+            assert_eq!(text(cookies(header.as_bytes())), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_query_string_is_read_as_it_was_sent() {
+        for (path, expected) in [
+            ("/", vec![]),
+            ("/?", vec![]),
+            ("/?a=1&b=2", vec![("a", "1"), ("b", "2")]),
+            ("/?a&b=&=c", vec![("a", ""), ("b", ""), ("", "c")]),
+            ("/?a=1?b=2", vec![("a", "1?b=2")]),
+            ("/?&&a=%31+2&a=3", vec![("a", "%31+2"), ("a", "3")]),
+            ("/?a=1#b=2", vec![("a", "1")]),
+        ] {
+            assert_eq!(text(parameters(path.as_bytes())), expected, "{path}");
+        }
+    }
+}
