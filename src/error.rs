@@ -38,6 +38,35 @@ impl fmt::Display for PolicyErrors {
 impl std::error::Error for PolicyError {}
 impl std::error::Error for PolicyErrors {}
 
+impl PolicyError {
+    /// An error whose place is not known yet: it gets one on its way out of the document.
+    pub(crate) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { place: String::new(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// The same error, in the member `name` of an object.
+    pub(crate) fn in_member(mut self, name: &str) -> Self {
+        let separator = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
+        self.place = format!("{}{separator}{}", member("", name), self.place);
+        self
+    }
+
+    /// The same error, in element `n` of a list.
+    pub(crate) fn in_element(mut self, n: usize) -> Self {
+        let separator = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
+        self.place = format!("[{n}]{separator}{}", self.place);
+        self
+    }
+
+    /// The same error, out of the document.
+    pub(crate) fn in_policy(mut self) -> Self {
+        if self.place.is_empty() {
+            self.place.push_str("policy");
+        }
+        self
+    }
+}
+
 impl From<PolicyError> for PolicyErrors {
     fn from(error: PolicyError) -> Self {
         Self(vec![error])
@@ -51,5 +80,46 @@ pub(crate) fn member(place: &str, name: &str) -> String {
         (true, true) => name.to_owned(),
         (false, true) => format!("{place}.{name}"),
         (_, false) => format!("{place}[{name:?}]"),
+    }
+}
+
+/// A number of the document in decimal: exact to nine places, and by its magnitude where that says nothing.
+///
+/// (The standard library's way to write a double has four times the code of this crate's arithmetic.)
+#[expect(clippy::cast_possible_truncation, reason = "both casts are of numbers below 2^63")]
+pub(crate) fn decimal(number: f64) -> String {
+    let sign = if number < 0.0 { "-" } else { "" };
+    let size = number.abs();
+    if size != 0.0 && !(1e-9..1e9).contains(&size) {
+        return format!("about {sign}1e{}", libm::log10(size).round() as i64);
+    }
+    let billionths = (size * 1e9).round() as i64;
+    let (whole, fraction) = (billionths / 1_000_000_000, format!("{:09}", billionths % 1_000_000_000));
+    match fraction.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for (number, expected) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-5.0, "-5"),
+            (0.95, "0.95"),
+            (1.00002, "1.00002"),
+            (0.1 + 0.2, "0.3"),
+            (3_600_001.0, "3600001"),
+            (-0.000_000_001, "-0.000000001"),
+            (1e300, "about 1e300"),
+            (-1e-12, "about -1e-12"),
+        ] {
+            assert_eq!(decimal(number), expected);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod error;
 #[cfg(target_arch = "wasm32")]
 mod filter;
 mod matching;
+mod named;
 pub mod placement;
 mod policy;
 mod request;

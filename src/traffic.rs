@@ -36,10 +36,14 @@ impl Traffic {
     ///
     /// `None` if no share is above 0.
     pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
-        let mut shares: Vec<_> = shares.into_iter().filter(|(_, share)| *share > 0.0).collect();
-        shares.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
-        let mut candidates = shares.into_iter().map(|(backend, share)| Candidate {
+        // By name, so that neither the sum nor a tie depends on the order in which they were written.
+        let mut by_name: Vec<(Arc<Backend>, f64)> = Vec::new();
+        for (backend, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
+            let at = by_name.partition_point(|(known, _)| known.name < backend.name);
+            by_name.insert(at, (backend, share));
+        }
+        let sum: f64 = by_name.iter().map(|(_, share)| share).sum();
+        let mut candidates = by_name.into_iter().map(|(backend, share)| Candidate {
             hash: fnv1a(backend.name.as_bytes()),
             share: share / sum,
             backend,

@@ -177,7 +177,7 @@ async fn a_struct_is_refused_with_the_advice_to_use_a_string() {
     let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "main": 1 } }] });
     let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": policy });
     assert_eq!(envoy.apply_configuration(&configuration).await.unwrap(), Verdict::Refused);
-    assert!(envoy.log().contains("use a google.protobuf.StringValue"), "{}", envoy.log());
+    assert!(envoy.log().contains("give the policy as a google.protobuf.StringValue"), "{}", envoy.log());
     let empty = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "" });
     assert_eq!(envoy.apply_configuration(&empty).await.unwrap(), Verdict::Refused);
     assert!(envoy.log().contains("the plugin configuration is empty"), "{}", envoy.log());

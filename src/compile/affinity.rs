@@ -2,7 +2,7 @@
 
 use super::Compiler;
 use crate::affinity::{Affinity, DEFAULT_KEY_HEADER, KeyCookie};
-use crate::config::{AffinityConfig, AffinityFields, CookieFields, KeyFields, Object, OnMissing, SameSite, Whole};
+use crate::config::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite, Whole};
 use crate::error::member;
 use crate::source::Source;
 
@@ -29,13 +29,13 @@ impl Compiler<'_> {
         Some(Affinity::new(keys, fields.salt.as_deref().unwrap_or(endpoint), cookie))
     }
 
-    fn keys(&mut self, place: &str, keys: &[Object<KeyFields>]) -> Vec<Source> {
+    fn keys(&mut self, place: &str, keys: &[KeyFields]) -> Vec<Source> {
         if keys.is_empty() {
             let remedy = "name a source; for no affinity, write \"affinity\": null";
             self.refuse(place, "the list is empty: there would never be a key", remedy);
         }
         let mut sources: Vec<Source> = Vec::new();
-        for (n, Object(key)) in keys.iter().enumerate() {
+        for (n, key) in keys.iter().enumerate() {
             let place = format!("{place}[{n}]");
             let Some(source) = self.key(&place, key) else { continue };
             if sources.contains(&source) {
@@ -82,7 +82,7 @@ impl Compiler<'_> {
                 self.refuse(&member(place, "on_missing"), problem, "add \"cookie\": {\"name\": …}");
                 None
             }
-            (OnMissing::GenerateCookie, Some(Object(cookie))) => Some(self.cookie(&place_of_cookie, cookie)),
+            (OnMissing::GenerateCookie, Some(cookie)) => Some(self.cookie(&place_of_cookie, cookie)),
         }
     }
 

@@ -3,7 +3,7 @@
 use regex_lite::RegexBuilder;
 
 use super::{Compiler, is_token};
-use crate::config::{MatchConfig, MatchFields, Object, PathFields, TextFields, ValueFields};
+use crate::config::{MatchConfig, MatchFields, PathFields, TextFields, ValueFields};
 use crate::error::member;
 use crate::matching::{AllOf, Cidr, HostPattern, Kind, Match, NotCidr, PathRule, Rule, Text};
 use crate::source::Source;
@@ -32,7 +32,7 @@ impl Compiler<'_> {
     }
 
     fn rules(&mut self, place: &str, fields: &MatchFields, rules: &mut Vec<Rule>) {
-        if let Some(Object(path)) = &fields.path {
+        if let Some(path) = &fields.path {
             rules.extend(self.path(&member(place, "path"), path).map(Rule::Path));
         }
         if let Some(methods) = &fields.methods {
@@ -53,7 +53,7 @@ impl Compiler<'_> {
             rules.push(Rule::SourceIp(self.networks(&member(place, "source_ip"), networks)));
         }
         let place = member(place, "properties");
-        for (n, Object(property)) in fields.properties.iter().enumerate() {
+        for (n, property) in fields.properties.iter().enumerate() {
             let place = format!("{place}[{n}]");
             let source = Source::Property(self.property(&member(&place, "path"), &property.path));
             self.value(&place, source, property.text(), rules);
@@ -137,11 +137,11 @@ impl Compiler<'_> {
     fn values(
         &mut self,
         place: &str,
-        values: &[Object<ValueFields>],
+        values: &[ValueFields],
         rules: &mut Vec<Rule>,
         source: impl Fn(&mut Self, &str, &str) -> Source,
     ) {
-        for (n, Object(value)) in values.iter().enumerate() {
+        for (n, value) in values.iter().enumerate() {
             let place = format!("{place}[{n}]");
             let source = source(self, &member(&place, "name"), &value.name);
             self.value(&place, source, value.text(), rules);

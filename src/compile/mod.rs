@@ -4,13 +4,13 @@ mod affinity;
 mod matching;
 mod shadow;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::shadow::Entries;
-use crate::config::{BackendConfig, CohortConfig, EndpointConfig, Object, PolicyConfig, Share, UniqueMap};
-use crate::error::{PolicyError, PolicyErrors, member};
+use crate::config::{BackendConfig, CohortConfig, EndpointConfig, PolicyConfig, Share};
+use crate::error::{PolicyError, PolicyErrors, decimal, member};
 use crate::matching::{AllOf, Match, Rule};
+use crate::named::Named;
 use crate::policy::{Cohort, Endpoint, Parsed, Plan, Policy, Warning};
 use crate::shadow::MARKER;
 use crate::traffic::{Backend, Traffic};
@@ -29,7 +29,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     let mut compiler = Compiler {
         clusters: &config.backends,
         routing_header: String::new(),
-        backends: BTreeMap::new(),
+        backends: Named::default(),
         shadows: 0,
         entries: 0,
         errors: Vec::new(),
@@ -40,7 +40,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     if let Some(cluster) = &config.default_cluster {
         compiler.check_name("default_cluster", "cluster", cluster);
     }
-    for (name, Object(backend)) in &config.backends.0 {
+    for (name, backend) in config.backends.iter() {
         let place = member("backends", name);
         compiler.check_name(&place, "backend", name);
         if let Some(cluster) = &backend.cluster {
@@ -51,9 +51,9 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
         .endpoints
         .iter()
         .enumerate()
-        .filter_map(|(n, Object(endpoint))| compiler.endpoint(&format!("endpoints[{n}]"), endpoint))
+        .filter_map(|(n, endpoint)| compiler.endpoint(&format!("endpoints[{n}]"), endpoint))
         .collect();
-    compiler.check_unique_names("endpoints", config.endpoints.iter().map(|Object(endpoint)| endpoint.name.as_str()));
+    compiler.check_unique_names("endpoints", config.endpoints.iter().map(|endpoint| endpoint.name.as_str()));
     if !compiler.errors.is_empty() {
         return Err(PolicyErrors(compiler.errors));
     }
@@ -67,10 +67,10 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
 
 /// Collects errors while it makes the parts.
 struct Compiler<'config> {
-    clusters: &'config UniqueMap<Object<BackendConfig>>,
+    clusters: &'config Named<BackendConfig>,
     routing_header: String,
     /// Every backend once, whatever names it.
-    backends: BTreeMap<String, Arc<Backend>>,
+    backends: Named<Arc<Backend>>,
     /// How many shadows there are so far.
     shadows: usize,
     /// How many entries in the policy they come from.
@@ -86,19 +86,23 @@ impl Compiler<'_> {
         let matching = self.matching_of(place, config);
         let traffic = self.traffic(&member(place, "traffic"), &config.traffic);
         // An entry of the endpoint may speak of what serves a cohort.
-        let all_traffic = config.cohorts.iter().map(|Object(cohort)| &cohort.traffic).chain([&config.traffic]);
-        let served_by = all_traffic.flat_map(|traffic| traffic.0.keys()).map(String::as_str).collect();
+        let mut served_by: Vec<&str> = config.traffic.names().collect();
+        for backend in config.cohorts.iter().flat_map(|cohort| cohort.traffic.names()) {
+            if !served_by.contains(&backend) {
+                served_by.push(backend);
+            }
+        }
         let shadow_place = member(place, "shadow");
         let entries = self.shadow_entries(&shadow_place, &name, &config.shadow, &served_by);
-        let shadows = self.shadows(&shadow_place, None, &Entries::new(), &entries);
+        let shadows = self.shadows(&shadow_place, None, &Entries::default(), &entries);
         let cohort_place = member(place, "cohorts");
         let cohorts: Vec<_> = config
             .cohorts
             .iter()
             .enumerate()
-            .filter_map(|(n, Object(cohort))| self.cohort(&format!("{cohort_place}[{n}]"), &name, cohort, &entries))
+            .filter_map(|(n, cohort)| self.cohort(&format!("{cohort_place}[{n}]"), &name, cohort, &entries))
             .collect();
-        self.check_unique_names(&cohort_place, config.cohorts.iter().map(|Object(cohort)| cohort.name.as_str()));
+        self.check_unique_names(&cohort_place, config.cohorts.iter().map(|cohort| cohort.name.as_str()));
         Some(Endpoint { name, matching, affinity, plan: Plan { traffic: traffic?, shadows }, cohorts })
     }
 
@@ -113,7 +117,7 @@ impl Compiler<'_> {
         let name: Arc<str> = config.name.as_str().into();
         let matching = self.matching(&member(place, "match"), &config.matching, &AllOf::default());
         let traffic = self.traffic(&member(place, "traffic"), &config.traffic);
-        let served_by = config.traffic.0.keys().map(String::as_str).collect();
+        let served_by: Vec<_> = config.traffic.names().collect();
         let shadow_place = member(place, "shadow");
         let own = self.shadow_entries(&shadow_place, endpoint, &config.shadow, &served_by);
         let shadows = self.shadows(&shadow_place, Some(&name), &own, inherited);
@@ -156,39 +160,38 @@ impl Compiler<'_> {
         }
     }
 
-    fn traffic(&mut self, place: &str, shares: &UniqueMap<Share>) -> Option<Traffic> {
+    fn traffic(&mut self, place: &str, shares: &Named<Share>) -> Option<Traffic> {
         let before = self.errors.len();
-        if shares.0.is_empty() {
+        if shares.is_empty() {
             self.refuse(place, "there is no backend", "name at least one, as in {\"model-v1\": 1}");
         }
-        for (backend, Share(share)) in &shares.0 {
+        for (backend, Share(share)) in shares.iter() {
             let place = member(place, backend);
             self.check_name(&place, "backend", backend);
             if *share < 0.0 {
-                self.refuse(&place, format!("a share of {share} is below 0"), "shares run from 0 to 1");
+                self.refuse(&place, format!("a share of {} is below 0", decimal(*share)), "shares run from 0 to 1");
             }
         }
         if self.errors.len() > before {
             return None;
         }
-        let sum: f64 = shares.0.values().map(|share| share.0).sum();
+        let sum: f64 = shares.iter().map(|(_, share)| share.0).sum();
         if (sum - 1.0).abs() > SUM_TOLERANCE && (sum / 100.0 - 1.0).abs() > SUM_TOLERANCE {
-            // Rounded, so that 0.1 + 0.2 + 0.8 is not said to be 1.1000000000000001.
-            let sum = (sum * 1e9).round() / 1e9;
-            let problem = format!("the shares add up to {sum}");
+            let problem = format!("the shares add up to {}", decimal(sum));
             self.refuse(place, problem, "make them add up to 1 (or to 100, as percentages)");
             return None;
         }
-        Traffic::new(shares.0.iter().map(|(name, share)| (self.backend(name), share.0)))
+        Traffic::new(shares.iter().map(|(name, share)| (self.backend(name), share.0)))
     }
 
     fn backend(&mut self, name: &str) -> Arc<Backend> {
-        let clusters = self.clusters;
-        let backend = self.backends.entry(name.to_owned()).or_insert_with(|| {
-            let cluster = clusters.0.get(name).and_then(|Object(backend)| backend.cluster.as_deref()).unwrap_or(name);
-            Arc::new(Backend { name: name.to_owned(), cluster: cluster.to_owned() })
-        });
-        Arc::clone(backend)
+        if let Some(backend) = self.backends.get(name) {
+            return Arc::clone(backend);
+        }
+        let cluster = self.clusters.get(name).and_then(|backend| backend.cluster.as_deref()).unwrap_or(name);
+        let backend = Arc::new(Backend { name: name.to_owned(), cluster: cluster.to_owned() });
+        self.backends.insert(name.to_owned(), Arc::clone(&backend));
+        backend
     }
 
     /// Backends and clusters are header values and parts of metric names.
@@ -228,12 +231,14 @@ impl Compiler<'_> {
         lower
     }
 
-    fn check_unique_names<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a str>) {
-        let mut seen = HashMap::new();
-        for (n, name) in names.enumerate() {
-            if let Some(first) = seen.insert(name, n) {
+    fn check_unique_names<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a str> + Clone) {
+        let mut sorted: Vec<_> = names.clone().collect();
+        sorted.sort_unstable();
+        for [name, _] in sorted.array_windows().filter(|[name, next]| name == next) {
+            let mut places = names.clone().enumerate().filter(|(_, other)| other == name).map(|(n, _)| n);
+            if let (Some(first), Some(second)) = (places.next(), places.next()) {
                 let problem = format!("{name:?} is also the name of {place}[{first}]");
-                self.refuse(&format!("{place}[{n}].name"), problem, "give each a name of its own");
+                self.refuse(&format!("{place}[{second}].name"), problem, "give each a name of its own");
             }
         }
     }

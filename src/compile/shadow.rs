@@ -1,14 +1,12 @@
 //! Shadows: their options, checked and made ready.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Compiler, is_token};
-use crate::config::{
-    Fraction, HeadersConfig, Object, Sample, ShadowConfig, ShadowFields, UniqueMap, Via as ViaConfig, Whole,
-};
-use crate::error::member;
+use crate::config::{Fraction, HeadersConfig, Sample, ShadowConfig, ShadowFields, Via as ViaConfig, Whole};
+use crate::error::{decimal, member};
+use crate::named::Named;
 use crate::policy::Endpoint;
 use crate::shadow::{Callout, Filter, MARKER, Shadow, Via};
 
@@ -22,16 +20,19 @@ const MAX_IN_FLIGHT: u64 = 1 << 20;
 
 /// The headers that steer Envoy's mirrors, each once.
 pub(super) fn mirror_headers(policy: &[Endpoint]) -> Vec<String> {
-    let plans = policy.iter().flat_map(Endpoint::plans);
-    let headers = plans.flat_map(|plan| &plan.shadows).filter_map(|shadow| match &*shadow.via {
-        Via::Mirror(header) => Some(header.clone()),
-        Via::Callout(_) => None,
-    });
-    headers.collect::<BTreeSet<_>>().into_iter().collect()
+    let mut headers: Vec<String> = Vec::new();
+    for shadow in policy.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows) {
+        if let Via::Mirror(header) = &*shadow.via
+            && !headers.contains(header)
+        {
+            headers.push(header.clone());
+        }
+    }
+    headers
 }
 
 /// What an endpoint or a cohort says of its shadows, by backend.
-pub(super) type Entries = BTreeMap<String, Entry>;
+pub(super) type Entries = Named<Entry>;
 
 /// A shadow, or that there is none.
 pub(super) enum Entry {
@@ -45,16 +46,16 @@ impl Compiler<'_> {
         &mut self,
         place: &str,
         endpoint: &Arc<str>,
-        config: &UniqueMap<ShadowConfig>,
-        served_by: &BTreeSet<&str>,
+        config: &Named<ShadowConfig>,
+        served_by: &[&str],
     ) -> Entries {
-        let mut entries = Entries::new();
-        for (backend, ShadowConfig(fields)) in &config.0 {
+        let mut entries = Entries::default();
+        for (backend, ShadowConfig(fields)) in config.iter() {
             let place = member(place, backend);
             self.check_name(&place, "backend", backend);
             let Fraction(fraction) = fields.fraction;
             if !(0.0..=1.0).contains(&fraction) {
-                let problem = format!("a fraction of {fraction} is not between 0 and 1");
+                let problem = format!("a fraction of {} is not between 0 and 1", decimal(fraction));
                 self.refuse(&place, problem, "0 copies no request, 0.5 every other one, 1 all");
             }
             let (filter, via) = self.shadow_fields(&place, fields, served_by);
@@ -66,7 +67,7 @@ impl Compiler<'_> {
             } else {
                 Entry::Off
             };
-            entries.insert(backend.clone(), entry);
+            entries.insert(backend.to_owned(), entry);
         }
         entries
     }
@@ -80,8 +81,9 @@ impl Compiler<'_> {
         inherited: &Entries,
     ) -> Vec<Arc<Shadow>> {
         let mut shadows: Vec<Arc<Shadow>> = Vec::new();
-        let names: BTreeSet<_> = own.keys().chain(inherited.keys()).collect();
-        for name in names {
+        // The endpoint's entries, in their order, and then those that only the cohort has.
+        let only_own = own.names().filter(|name| inherited.get(name).is_none());
+        for name in inherited.names().chain(only_own) {
             if let Some(Entry::On(entry)) = own.get(name).or_else(|| inherited.get(name)) {
                 self.check_mirror_header(&member(place, name), &entry.via, &shadows);
                 shadows.push(Arc::new(entry.of(self.shadows, cohort)));
@@ -91,7 +93,7 @@ impl Compiler<'_> {
         shadows
     }
 
-    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, served_by: &BTreeSet<&str>) -> (Filter, Via) {
+    fn shadow_fields(&mut self, place: &str, fields: &ShadowFields, served_by: &[&str]) -> (Filter, Via) {
         if let Some(methods) = &fields.methods {
             self.check_methods(&member(place, "methods"), methods);
         }
@@ -110,16 +112,19 @@ impl Compiler<'_> {
         (filter, via)
     }
 
-    fn check_only_from(&mut self, place: &str, backends: &[String], served_by: &BTreeSet<&str>) {
+    fn check_only_from(&mut self, place: &str, backends: &[String], served_by: &[&str]) {
         if backends.is_empty() {
             let problem = "the list is empty: no request would be copied";
             self.refuse(place, problem, "name a backend of the endpoint's traffic, or leave it out");
         }
         for (n, backend) in backends.iter().enumerate() {
-            if !served_by.contains(backend.as_str()) {
-                let known: Vec<_> = served_by.iter().copied().collect();
+            if !served_by.contains(&backend.as_str()) {
                 let problem = format!("{backend:?} serves none of these requests");
-                self.refuse(&format!("{place}[{n}]"), problem, &format!("their traffic names {}", known.join(", ")));
+                self.refuse(
+                    &format!("{place}[{n}]"),
+                    problem,
+                    &format!("their traffic names {}", served_by.join(", ")),
+                );
             }
         }
     }
@@ -132,7 +137,7 @@ impl Compiler<'_> {
             self.whole(place, "max_in_flight", fields.max_in_flight, DEFAULT_MAX_IN_FLIGHT, 1, MAX_IN_FLIGHT);
         let max_per_second = fields.max_per_second.map(|rate| rate.0);
         if let Some(rate) = max_per_second.filter(|rate| *rate <= 0.0) {
-            let problem = format!("a rate of {rate} is not above 0");
+            let problem = format!("a rate of {} is not above 0", decimal(rate));
             self.refuse(&member(place, "max_per_second"), problem, "to stop a shadow, give it a fraction of 0");
         }
         if let Some(host) = &fields.host
@@ -150,7 +155,7 @@ impl Compiler<'_> {
             self.refuse(&member(place, "mirror_header"), problem, "add \"via\": \"mirror\", or leave it out");
         }
         let (set_headers, remove_headers) = match &fields.headers {
-            Some(Object(headers)) => self.headers(&member(place, "headers"), headers),
+            Some(headers) => self.headers(&member(place, "headers"), headers),
             None => (Vec::new(), Vec::new()),
         };
         Callout {
@@ -200,7 +205,7 @@ impl Compiler<'_> {
 
     fn headers(&mut self, place: &str, config: &HeadersConfig) -> (Vec<(String, String)>, Vec<String>) {
         let mut set = Vec::new();
-        for (name, value) in &config.set.0 {
+        for (name, value) in config.set.iter() {
             let place = member(&member(place, "set"), name);
             let name = self.header_of_copy(&place, name);
             if value.bytes().any(|byte| byte != b'\t' && byte.is_ascii_control()) || value.trim() != value {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
-use super::{Object, given};
+use super::given;
+use super::node::ONE_OR_LIST;
 
 /// A match object, or a list of them of which one must match.
 #[derive(Debug)]
@@ -20,21 +20,21 @@ pub struct MatchConfig {
 #[serde(deny_unknown_fields)]
 pub struct MatchFields {
     #[serde(default, deserialize_with = "given")]
-    pub path: Option<Object<PathFields>>,
+    pub path: Option<PathFields>,
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     pub hosts: Option<Vec<String>>,
     #[serde(default)]
-    pub headers: Vec<Object<ValueFields>>,
+    pub headers: Vec<ValueFields>,
     #[serde(default)]
-    pub cookies: Vec<Object<ValueFields>>,
+    pub cookies: Vec<ValueFields>,
     #[serde(default)]
-    pub query: Vec<Object<ValueFields>>,
+    pub query: Vec<ValueFields>,
     #[serde(default, deserialize_with = "given")]
     pub source_ip: Option<Vec<String>>,
     #[serde(default)]
-    pub properties: Vec<Object<PropertyFields>>,
+    pub properties: Vec<PropertyFields>,
 }
 
 /// A path: one of these.
@@ -128,17 +128,16 @@ impl<'de> Deserialize<'de> for MatchConfig {
                 f.write_str("a match (an object) or a list of them")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-                let fields = MatchFields::deserialize(MapAccessDeserializer::new(access))?;
-                Ok(MatchConfig { alternatives: vec![fields], is_list: false })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-                let list = Vec::<Object<MatchFields>>::deserialize(SeqAccessDeserializer::new(access))?;
-                Ok(MatchConfig { alternatives: list.into_iter().map(|Object(fields)| fields).collect(), is_list: true })
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let is_list = access.size_hint().is_some();
+                let mut alternatives = Vec::new();
+                while let Some(fields) = access.next_element()? {
+                    alternatives.push(fields);
+                }
+                Ok(MatchConfig { alternatives, is_list })
             }
         }
 
-        deserializer.deserialize_any(MatchVisitor)
+        deserializer.deserialize_newtype_struct(ONE_OR_LIST, MatchVisitor)
     }
 }

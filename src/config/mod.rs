@@ -3,14 +3,15 @@
 //! Strict: an unknown field, a repeated key, a wrong type or a `null` where the contract has none is an error.
 
 mod matching;
+mod node;
 mod read;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Unexpected, Visitor};
+
+use crate::named::Named;
 
 pub(crate) use matching::{MatchConfig, MatchFields, PathFields, TextFields, ValueFields};
 pub(crate) use read::read;
@@ -26,8 +27,8 @@ pub struct PolicyConfig {
     #[serde(default, deserialize_with = "given")]
     pub default_cluster: Option<String>,
     #[serde(default)]
-    pub backends: UniqueMap<Object<BackendConfig>>,
-    pub endpoints: Vec<Object<EndpointConfig>>,
+    pub backends: Named<BackendConfig>,
+    pub endpoints: Vec<EndpointConfig>,
 }
 
 /// A backend with a cluster of another name.
@@ -49,13 +50,13 @@ pub struct EndpointConfig {
     pub methods: Option<Vec<String>>,
     #[serde(default, rename = "match", deserialize_with = "given")]
     pub matching: Option<MatchConfig>,
-    pub traffic: UniqueMap<Share>,
+    pub traffic: Named<Share>,
     #[serde(default)]
-    pub shadow: UniqueMap<ShadowConfig>,
+    pub shadow: Named<ShadowConfig>,
     #[serde(default)]
     pub affinity: AffinityConfig,
     #[serde(default)]
-    pub cohorts: Vec<Object<CohortConfig>>,
+    pub cohorts: Vec<CohortConfig>,
 }
 
 /// A group of an endpoint's requests with its own traffic.
@@ -65,9 +66,9 @@ pub struct CohortConfig {
     pub name: String,
     #[serde(rename = "match")]
     pub matching: MatchConfig,
-    pub traffic: UniqueMap<Share>,
+    pub traffic: Named<Share>,
     #[serde(default)]
-    pub shadow: UniqueMap<ShadowConfig>,
+    pub shadow: Named<ShadowConfig>,
 }
 
 /// Affinity: absent, `null`, or an object.
@@ -87,13 +88,13 @@ pub enum AffinityConfig {
 #[serde(deny_unknown_fields)]
 pub struct AffinityFields {
     #[serde(default, deserialize_with = "given")]
-    pub keys: Option<Vec<Object<KeyFields>>>,
+    pub keys: Option<Vec<KeyFields>>,
     #[serde(default, deserialize_with = "given")]
     pub salt: Option<String>,
     #[serde(default)]
     pub on_missing: OnMissing,
     #[serde(default, deserialize_with = "given")]
-    pub cookie: Option<Object<CookieFields>>,
+    pub cookie: Option<CookieFields>,
 }
 
 /// A source of the shard key: one of these.
@@ -183,7 +184,7 @@ pub struct ShadowFields {
     #[serde(default, deserialize_with = "given")]
     pub max_per_second: Option<Rate>,
     #[serde(default, deserialize_with = "given")]
-    pub headers: Option<Object<HeadersConfig>>,
+    pub headers: Option<HeadersConfig>,
     #[serde(default, deserialize_with = "given")]
     pub host: Option<String>,
 }
@@ -215,7 +216,7 @@ pub enum Via {
 #[serde(deny_unknown_fields)]
 pub struct HeadersConfig {
     #[serde(default)]
-    pub set: UniqueMap<String>,
+    pub set: Named<String>,
     #[serde(default)]
     pub remove: Vec<String>,
 }
@@ -236,14 +237,6 @@ pub struct Rate(pub f64);
 #[derive(Clone, Copy, Debug)]
 pub struct Whole(pub u64);
 
-/// A JSON object. (For a struct alone, serde takes a list of its fields, too.)
-#[derive(Debug)]
-pub struct Object<T>(pub T);
-
-/// A JSON object with any keys, each once, sorted.
-#[derive(Debug)]
-pub struct UniqueMap<V>(pub BTreeMap<String, V>);
-
 /// An optional field that, if it is there, has a value: `null` is refused.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -251,8 +244,8 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 
 impl<'de> Deserialize<'de> for AffinityConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Option::<Object<AffinityFields>>::deserialize(deserializer)?;
-        Ok(fields.map_or(Self::Off, |Object(fields)| Self::On(fields)))
+        let fields = Option::<AffinityFields>::deserialize(deserializer)?;
+        Ok(fields.map_or(Self::Off, Self::On))
     }
 }
 
@@ -269,14 +262,6 @@ impl<'de> Deserialize<'de> for ShadowConfig {
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
                 Ok(ShadowConfig(ShadowFields { fraction: Fraction(value), ..ShadowFields::default() }))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-                self.visit_f64(value as f64)
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-                self.visit_f64(value as f64)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
@@ -301,14 +286,6 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) ->
 
         fn visit_f64<E: de::Error>(self, value: f64) -> Result<f64, E> {
             Ok(value)
-        }
-
-        fn visit_u64<E: de::Error>(self, value: u64) -> Result<f64, E> {
-            Ok(value as f64)
-        }
-
-        fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
-            Ok(value as f64)
         }
     }
 
@@ -344,58 +321,5 @@ impl<'de> Deserialize<'de> for Whole {
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
         Ok(Self(value as u64))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(access)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-impl<V> Default for UniqueMap<V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct UniqueMapVisitor<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueMapVisitor<V> {
-            type Value = UniqueMap<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of names and values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut map = BTreeMap::new();
-                while let Some((key, value)) = access.next_entry::<String, V>()? {
-                    if map.contains_key(&key) {
-                        return Err(de::Error::custom(format_args!("duplicate key {key:?}")));
-                    }
-                    map.insert(key, value);
-                }
-                Ok(UniqueMap(map))
-            }
-        }
-
-        deserializer.deserialize_map(UniqueMapVisitor(PhantomData))
     }
 }

@@ -1,81 +1,28 @@
-//! Reads the document, and says what is wrong with it in the words of JSON.
+//! Reads the document.
 
-use serde_path_to_error::{Path, Segment};
+use serde::Deserialize;
 
-use super::{Object, PolicyConfig};
-use crate::error::{PolicyError, member};
+use super::PolicyConfig;
+use super::node::Node;
+use crate::error::PolicyError;
 
-/// Reads the document.
 pub(crate) fn read(json: &[u8]) -> Result<PolicyConfig, PolicyError> {
+    const STRING: &str = "give the policy as a google.protobuf.StringValue that holds its JSON text";
     if json.is_empty() {
-        return Err(PolicyError {
-            place: "policy".into(),
-            problem: "the plugin configuration is empty".into(),
-            remedy: "give the policy as a google.protobuf.StringValue that holds its JSON text".into(),
-        });
+        return Err(PolicyError::new("the plugin configuration is empty", STRING).in_policy());
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    serde_path_to_error::deserialize(&mut deserializer)
-        .map(|Object(config)| config)
-        .map_err(|error| {
-            let place = place_of(error.path());
-            explain(json, &place, error.inner())
-        })
-        .and_then(|config| deserializer.end().map(|()| config).map_err(|error| explain(json, "", &error)))
-}
-
-/// Turns serde's words into place, problem and remedy.
-fn explain(json: &[u8], place: &str, error: &serde_json::Error) -> PolicyError {
-    let position = format!("line {} column {}", error.line(), error.column());
-    let words = error.to_string();
-    let words = words.strip_suffix(&format!(" at {position}")).unwrap_or(&words);
-    if !error.is_data() {
+    let node: Node = serde_json::from_slice(json).map_err(|error| {
         if is_protobuf_struct(json) {
-            return PolicyError {
-                place: "policy".into(),
-                problem: "this is a google.protobuf.Struct in binary, which is how Envoy hands a Struct over".into(),
-                remedy: "use a google.protobuf.StringValue that holds the policy's JSON text".into(),
-            };
+            let problem = "this is a google.protobuf.Struct in binary, which is how Envoy hands a Struct over";
+            return PolicyError::new(problem, STRING).in_policy();
         }
-        let place = if place.is_empty() { position } else { format!("{place} ({position})") };
-        let remedy = "the policy must be one valid JSON document".into();
-        return PolicyError { place, problem: format!("not valid JSON: {words}"), remedy };
-    }
-    let (problem, remedy) = match words.split_once(", expected ") {
-        Some((problem, expected)) => {
-            let expected = if expected == "a sequence" { "a list" } else { expected };
-            (in_json_words(problem), format!("expected {expected}"))
-        }
-        None if words.starts_with("missing field") => (words.to_owned(), "add it".to_owned()),
-        None if words.starts_with("duplicate") => (words.to_owned(), "keep one of them".to_owned()),
-        None => (words.to_owned(), "see the policy reference".to_owned()),
-    };
-    PolicyError { place: if place.is_empty() { "policy".into() } else { place.to_owned() }, problem, remedy }
-}
-
-/// Says "invalid type: map" and its like in the words of JSON.
-fn in_json_words(problem: &str) -> String {
-    let found = problem.strip_prefix("invalid type: ").or_else(|| problem.strip_prefix("invalid value: "));
-    let Some(found) = found else { return problem.to_owned() };
-    let number = || found.strip_prefix("integer ").or_else(|| found.strip_prefix("floating point "));
-    match found {
-        "map" => "this is an object".to_owned(),
-        "sequence" => "this is a list".to_owned(),
-        _ => match number() {
-            Some(number) => format!("this is the number {}", number.trim_matches('`')),
-            None if found.starts_with("string") => format!("this is the {found}"),
-            None => format!("this is {}", found.trim_start_matches("boolean ").trim_matches('`')),
-        },
-    }
-}
-
-/// A path in the document, in the form that all errors use: `endpoints[0].traffic`.
-fn place_of(path: &Path) -> String {
-    path.iter().fold(String::new(), |place, segment| match segment {
-        Segment::Seq { index } => format!("{place}[{index}]"),
-        Segment::Map { key } => member(&place, key),
-        Segment::Enum { .. } | Segment::Unknown => place,
-    })
+        let place = format!("line {} column {}", error.line(), error.column());
+        let words = error.to_string();
+        let words = words.strip_suffix(&format!(" at {place}")).unwrap_or(&words);
+        let remedy = "the policy must be one valid JSON document".to_owned();
+        PolicyError { place, problem: format!("not valid JSON: {words}"), remedy }
+    })?;
+    PolicyConfig::deserialize(&node).map_err(PolicyError::in_policy)
 }
 
 /// Whether `bytes` are a protobuf `Struct` with at least one field: nothing but fields number 1 with a length, each

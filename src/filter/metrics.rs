@@ -4,15 +4,15 @@
 //! it has counted something.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 
 use super::host::{self, MetricType};
+use crate::named::Named;
 use crate::shadow::{Outcome, Shadow};
 
 thread_local! {
     /// The ids of all metrics of this VM. It outlives the root contexts: the host keeps a definition for ever, so that
     /// a policy that changes once a second must not define the same metrics again.
-    static IDS: RefCell<HashMap<String, Option<u32>>> = RefCell::new(HashMap::new());
+    static IDS: RefCell<Named<Option<u32>>> = RefCell::default();
 }
 
 /// The metrics of one shadow.

@@ -1,0 +1,270 @@
+//! A JSON document as a tree, and serde's way from the tree to the types.
+//!
+//! serde_json could fill the types directly, but it takes a list for a struct, keeps the last of two equal keys, and
+//! doesn't know where in the document it is. Here every error bears its place.
+
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use crate::error::{PolicyError, decimal};
+
+/// The name that a type gives to be handed either a list, whose size is known, or an object as the one element of a list
+/// whose size is not.
+pub(super) const ONE_OR_LIST: &str = "one or list";
+
+/// A JSON value. Numbers are doubles, as in Istio.
+#[derive(Debug)]
+pub(super) enum Node {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the document, equal keys included.
+    Object(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn unexpected(&self) -> Unexpected<'_> {
+        match self {
+            Self::Null => Unexpected::Unit,
+            Self::Bool(value) => Unexpected::Bool(*value),
+            Self::Number(value) => Unexpected::Float(*value),
+            Self::Text(text) => Unexpected::Str(text),
+            Self::List(_) => Unexpected::Seq,
+            Self::Object(_) => Unexpected::Map,
+        }
+    }
+
+    fn is_not(&self, expected: &dyn Expected) -> PolicyError {
+        PolicyError::invalid_type(self.unexpected(), expected)
+    }
+}
+
+impl<'de> de::Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NodeVisitor;
+
+        impl<'de> Visitor<'de> for NodeVisitor {
+            type Value = Node;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+                Ok(Node::Bool(value))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+                Ok(Node::Number(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+                Ok(Node::Number(value as f64))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+                Ok(Node::Number(value as f64))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+                Ok(Node::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+                let mut list = Vec::new();
+                while let Some(node) = access.next_element()? {
+                    list.push(node);
+                }
+                Ok(Node::List(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = access.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Node::Object(members))
+            }
+        }
+
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = PolicyError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
+        match self {
+            Node::Null => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(*value),
+            Node::Number(value) => visitor.visit_f64(*value),
+            Node::Text(text) => visitor.visit_borrowed_str(text),
+            Node::List(_) => self.deserialize_seq(visitor),
+            Node::Object(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
+        match self {
+            Node::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
+        match self {
+            Node::List(list) => visitor.visit_seq(Elements { nodes: list.iter(), n: Some(0) }),
+            _ => Err(self.is_not(&"a list")),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
+        let Node::Object(members) = self else { return Err(self.is_not(&"an object")) };
+        let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        if let Some([key, _]) = keys.array_windows().find(|[key, next]| key == next) {
+            return Err(PolicyError::new(format!("duplicate key {key:?}"), "keep one of them"));
+        }
+        visitor.visit_map(Members { members: members.iter(), current: None })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, PolicyError> {
+        match self {
+            _ if name != ONE_OR_LIST => visitor.visit_newtype_struct(self),
+            Node::Object(_) => visitor.visit_seq(Elements { nodes: std::slice::from_ref(self).iter(), n: None }),
+            Node::List(list) => visitor.visit_seq(Elements { nodes: list.iter(), n: Some(0) }),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, PolicyError> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, PolicyError> {
+        match self {
+            Node::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            _ => Err(self.is_not(&"a string")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+    }
+}
+
+struct Elements<'de> {
+    nodes: std::slice::Iter<'de, Node>,
+    /// The number of the next element; `None` for the one element that is not in a list.
+    n: Option<usize>,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'de> {
+    type Error = PolicyError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, PolicyError> {
+        let Some(node) = self.nodes.next() else { return Ok(None) };
+        let element = seed.deserialize(node).map(Some);
+        match &mut self.n {
+            Some(n) => {
+                *n += 1;
+                element.map_err(|error| error.in_element(*n - 1))
+            }
+            None => element,
+        }
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.n.map(|_| self.nodes.len())
+    }
+}
+
+struct Members<'de> {
+    members: std::slice::Iter<'de, (String, Node)>,
+    current: Option<&'de (String, Node)>,
+}
+
+impl<'de> MapAccess<'de> for Members<'de> {
+    type Error = PolicyError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, PolicyError> {
+        self.current = self.members.next();
+        let Some((key, _)) = self.current else { return Ok(None) };
+        let deserializer: StrDeserializer<'_, PolicyError> = key.as_str().into_deserializer();
+        seed.deserialize(deserializer).map(Some).map_err(|error| error.in_member(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, PolicyError> {
+        let Some((key, node)) = self.current else { return Err(PolicyError::custom("a value without a key")) };
+        seed.deserialize(node).map_err(|error| error.in_member(key))
+    }
+}
+
+impl de::Error for PolicyError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string(), "see the policy reference")
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let found = match unexpected {
+            Unexpected::Unit | Unexpected::Option => "null".to_owned(),
+            Unexpected::Bool(value) => value.to_string(),
+            Unexpected::Float(value) => format!("the number {}", decimal(value)),
+            Unexpected::Str(text) => format!("the string {text:?}"),
+            Unexpected::Seq => "a list".to_owned(),
+            Unexpected::Map => "an object".to_owned(),
+            _ => "something else".to_owned(),
+        };
+        Self::new(format!("this is {found}"), format!("expected {expected}"))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(unexpected, expected)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("{variant:?} is not known"), one_of(expected))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("unknown field {field:?}"), one_of(expected))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(format!("there is no {field:?}"), "add it")
+    }
+}
+
+fn one_of(expected: &[&str]) -> String {
+    match expected {
+        [only] => format!("expected {only:?}"),
+        _ => format!("expected one of {}", expected.join(", ")),
+    }
+}
