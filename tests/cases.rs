@@ -2,46 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+mod table_request;
 
+use table_request::TableRequest;
 use testbed::cases::{self, Case, Expected};
-use traffic_policy::{Decision, Policy, Request};
+use traffic_policy::{Decision, Policy};
 
-struct TableRequest {
-    headers: Vec<(String, Vec<u8>)>,
-    source: Option<String>,
-    metadata: BTreeMap<Vec<String>, String>,
-}
-
-impl TableRequest {
-    fn of(case: &Case) -> Self {
-        let lower_case = |(name, value): (String, Vec<u8>)| {
-            let name = name.to_ascii_lowercase();
-            (if name == "host" { ":authority".to_owned() } else { name }, value)
-        };
-        let mut headers: Vec<_> = case.headers().into_iter().map(lower_case).collect();
-        headers.push((":method".to_owned(), case.method.clone().into_bytes()));
-        headers.push((":path".to_owned(), case.path.clone().into_bytes()));
-        let path = |key: &str| ["metadata", "filter_metadata", "test", key].map(str::to_owned).to_vec();
-        Self {
-            headers,
-            source: case.source.map(|ip| std::net::SocketAddr::new(ip, 50_000).to_string()),
-            metadata: case.metadata.iter().map(|(key, value)| (path(key), value.clone())).collect(),
-        }
-    }
-}
-
-impl Request for TableRequest {
-    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
-    }
-
-    fn source_address(&self) -> Option<&[u8]> {
-        self.source.as_deref().map(str::as_bytes)
-    }
-
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.metadata.get(path).map(String::as_bytes)
+/// The request of a case.
+fn request_of(case: &Case) -> TableRequest {
+    let lower_case = |(name, value): (String, Vec<u8>)| {
+        let name = name.to_ascii_lowercase();
+        (if name == "host" { ":authority".to_owned() } else { name }, value)
+    };
+    let mut headers: Vec<_> = case.headers().into_iter().map(lower_case).collect();
+    headers.push((":method".to_owned(), case.method.clone().into_bytes()));
+    headers.push((":path".to_owned(), case.path.clone().into_bytes()));
+    let path = |key: &str| ["metadata", "filter_metadata", "test", key].map(str::to_owned).to_vec();
+    TableRequest {
+        headers,
+        source: case.source.map(|ip| std::net::SocketAddr::new(ip, 50_000).to_string()),
+        properties: case.metadata.iter().map(|(key, value)| (path(key), value.clone())).collect(),
     }
 }
 
@@ -70,7 +50,7 @@ fn the_core_decides_as_the_tables_say() {
         assert_eq!(parsed.warnings, [], "{}", table.file);
         for case in &table.cases {
             let rule = format!("{}: {}", table.file, case.rule);
-            let request = TableRequest::of(case);
+            let request = request_of(case);
             for draw in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
                 let decision = parsed.policy.decide(&request, draw, || u128::from(draw));
                 check(decision.as_ref(), case.decision.as_ref(), &rule);
