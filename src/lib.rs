@@ -8,6 +8,30 @@
 //!                                                     └─► filter applies it: routing header, shadow copies
 //! ```
 //!
+//! What the filter decides can be asked natively, too:
+//!
+//! ```
+//! # struct Rank;
+//! # impl traffic_policy::Request for Rank {
+//! #     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+//! #         let value: Option<&[u8]> = match name {
+//! #             ":path" => Some(b"/rank?q=1"),
+//! #             "x-serve-shard-key" => Some(b"user-1"),
+//! #             _ => None,
+//! #         };
+//! #         value.into_iter()
+//! #     }
+//! #     fn source_address(&self) -> Option<&[u8]> { None }
+//! #     fn property(&self, _: &[String]) -> Option<&[u8]> { None }
+//! # }
+//! let json = br#"{"endpoints": [{"name": "ranker", "route": "/rank", "traffic": {"v1": 0.5, "v2": 0.5}}]}"#;
+//! let policy = traffic_policy::Policy::from_json(json)?.policy;
+//! let decision = policy.decide(&Rank, 0, || 0).expect("an endpoint takes /rank");
+//! assert_eq!(decision.backend.name, "v2");
+//! assert_eq!(decision.reason, traffic_policy::Reason::Key);
+//! # Ok::<(), traffic_policy::PolicyErrors>(())
+//! ```
+//!
 //! Everything but the filter is pure: no host call, no clock, no randomness, no log. The filter is there on wasm32
 //! only, and one file of it speaks to the host. The crate does not balance load, retry, or find hosts: it names a
 //! cluster, and Envoy does the rest.

@@ -99,3 +99,21 @@ fn an_endpoint_that_an_earlier_one_hides_is_a_warning() {
         ]
     );
 }
+
+#[test]
+fn the_policies_of_the_readme_are_valid() {
+    let readme = std::fs::read_to_string(testbed::project().join("README.md")).unwrap();
+    let blocks = readme.split("```json\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.trim()));
+    let mut count = 0;
+    for block in blocks {
+        // A whole policy, or a member of an endpoint.
+        let policy = if block.starts_with('{') {
+            block.to_owned()
+        } else {
+            format!(r#"{{"endpoints": [{{"name": "e", "traffic": {{"model-v1": 1}}, {block}}}]}}"#)
+        };
+        Policy::from_json(policy.as_bytes()).unwrap_or_else(|errors| panic!("{block}\n{errors}"));
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
