@@ -70,7 +70,7 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
 /// How far a quantile of `b` lies above that of `a`, and how far it would by noise alone.
 ///
 /// The values are pairs, measured one right after the other. The noise is the largest difference in 2,000 random
-/// exchanges of the values within pairs, and half as much again: one false alarm in about a million.
+/// exchanges of the values within pairs, twice: some seven standard deviations, so that there is no false alarm.
 pub fn paired_difference(a: &[f64], b: &[f64], part: f64) -> (f64, f64) {
     let observed = quantile(b, part) - quantile(a, part);
     let mut noise: f64 = 0.0;
@@ -87,7 +87,7 @@ pub fn paired_difference(a: &[f64], b: &[f64], part: f64) -> (f64, f64) {
             .unzip();
         noise = noise.max((quantile(&exchanged.1, part) - quantile(&exchanged.0, part)).abs());
     }
-    (observed, noise * 1.5)
+    (observed, noise * 2.0)
 }
 
 #[cfg(test)]
