@@ -4,6 +4,9 @@ ENVOY_VERSION := 1.40.0
 VENV := .tools/venv
 WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 
+# Where envoy/traffic-policy.yaml looks for the module.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run test soak lint build tools clean
 
@@ -17,7 +20,7 @@ run: build tools ## start Envoy with the filter and leave it up, to try by hand
 	cargo run --quiet --package testbed --bin demo -- --stay
 
 test: build tools ## run all tests: unit, property, cases, end to end
-	cargo test --workspace
+	cargo test --locked --workspace
 
 soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
@@ -29,7 +32,7 @@ lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	RUSTDOCFLAGS="--deny warnings" cargo doc --package traffic-policy --no-deps --document-private-items
 
 build: wasm-target ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
-	cargo build --release --package traffic-policy --lib --target wasm32-wasip1
+	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
 	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
 
 tools: ## get the pinned Envoy into .tools (unless ENVOY= names one)

@@ -20,7 +20,7 @@ use traffic_policy::placement::{Salt, fnv1a, mix, unit};
 use traffic_policy::shadow::Draw;
 use traffic_policy::{Backend, Traffic};
 
-/// What the contract promises of counts.
+/// What is promised of counts.
 const P_PROMISED: f64 = 0.001;
 
 #[derive(Deserialize)]

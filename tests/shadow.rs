@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use traffic_policy::placement::Salt;
 use traffic_policy::shadow::Draw;
 
-/// What both the upstream and the shadow were sent, without what differs by contract.
+/// What both the upstream and the shadow were sent, without what differs on purpose.
 fn essence(received: &Received) -> (String, String, Bytes, Vec<(String, Vec<u8>)>) {
     let differs = |name: &str| {
         name.starts_with("x-envoy-")
@@ -113,7 +113,7 @@ async fn a_copy_outlives_its_request_and_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
     let backends = Backend::start_all(["main", "slow"]).await.unwrap();
-    named(&backends, "slow").answer_after(Duration::from_secs(1));
+    named(&backends, "slow").answer_after(Duration::from_secs(3));
     let policy = shadowed(json!({ "slow": 1 }));
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
     let client = envoy.client(Http::V1);
@@ -122,6 +122,8 @@ async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
         assert_eq!(tally.failed, 0);
         let other = shadowed(json!({ "slow": 1, "other": 0, format!("round-{round}"): 0 }));
         assert_eq!(envoy.apply(&other).await.unwrap(), Verdict::InForce);
+        let answered = envoy.outcomes("slow", "2xx").await.unwrap();
+        assert!(answered < round * 20, "the change came too late to show anything");
         wait_until("each copy's answer is counted", async || {
             envoy.outcomes("slow", "2xx").await.unwrap() == round * 20
         })
@@ -135,7 +137,7 @@ async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_spli
     let backends = Backend::start_all(["stable", "canary", "a", "b"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
     let policy = one_endpoint(json!({
-        "name": "e", "traffic": { "stable": 0.9, "canary": 0.1 }, "shadow": { "a": 0.5, "b": 0.1, "canary": 0.01 }
+        "name": "e", "traffic": { "stable": 0.9, "canary": 0.1 }, "shadow": { "a": 0.5, "b": 0.1, "canary": 0.1 }
     }));
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy, &backends) }).await.unwrap();
     let client = envoy.client(Http::V1);
@@ -173,7 +175,7 @@ async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_spli
             rows[n][column] = true;
         }
     }
-    for (column, share) in [0.1, 0.5, 0.1, 0.01].into_iter().enumerate() {
+    for (column, share) in [0.1, 0.5, 0.1, 0.1].into_iter().enumerate() {
         let seen = rows.iter().filter(|row| row[column]).count() as u64;
         let (low, high) = binomial_bounds(count, share, FALSE_ALARM);
         assert!((low..=high).contains(&seen), "column {column}: {seen}, {low} to {high} expected");
@@ -478,7 +480,7 @@ async fn tunnel(request: &str, upstream: SocketAddr, answer: &str) {
     }
     wait_for_outcome(&envoy, "copy", "skipped_upgrade", 1).await;
     drop(stream);
-    // A good request afterwards is copied, and nothing else was.
+    // Upstream, a plain request gets no answer that a copy would wait for: it is judged when its client is gone.
     let plain = raw(envoy.address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     wait_until("the plain request ends", async || {
         envoy.stat("http.main.downstream_rq_total").await.is_ok_and(|count| count == 2)
@@ -550,13 +552,14 @@ async fn host_and_headers_of_copies_are_changed_as_the_policy_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_copies_are_in_flight_than_allowed() {
-    let (envoy, backends) = main_and_copy(json!({ "fraction": 1, "max_in_flight": 3 }), |_| ()).await;
-    named(&backends, "copy").answer_after(Duration::from_secs(2));
+    let (envoy, backends) =
+        main_and_copy(json!({ "fraction": 1, "max_in_flight": 3, "timeout_ms": 20_000 }), |_| ()).await;
+    named(&backends, "copy").answer_after(Duration::from_secs(5));
     let tally = load::send(&envoy.client(Http::V1), "/", 200).await;
     assert_eq!(tally.failed, 0);
-    assert_eq!(named(&backends, "copy").count(), 3);
-    assert_eq!(envoy.in_flight("copy").await.unwrap(), 3);
     wait_for_outcome(&envoy, "copy", "skipped_in_flight", 197).await;
+    wait_until("three are in flight", async || envoy.in_flight("copy").await.unwrap() == 3).await.unwrap();
+    wait_until("three have come", async || named(&backends, "copy").count() == 3).await.unwrap();
     wait_for_outcome(&envoy, "copy", "2xx", 3).await;
     // There is room again.
     load::send(&envoy.client(Http::V1), "/", 1).await;
@@ -660,4 +663,118 @@ async fn envoy_collects_no_more_of_an_answer_than_the_shipped_limit() {
         envoy.client(Http::V1).get("/", &[]).await.unwrap();
         wait_for_outcome(&envoy, "copy", result, 1).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_later_filter_or_the_route_answers_is_not_copied() {
+    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
+    let adapt = |bootstrap: &mut Value| {
+        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        let manager = bootstrap.pointer_mut(manager).unwrap();
+        // A later filter that denies, and a route that answers by itself.
+        let deny = json!({ "name": "deny", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": { "action": "DENY", "policies": { "p": {
+                "permissions": [{ "header": { "name": "x-denied", "present_match": true } }], "principals": [{ "any": true }] } } } } });
+        manager["http_filters"].as_array_mut().unwrap().insert(1, deny);
+        let direct = json!({ "match": { "prefix": "/direct" }, "direct_response": { "status": 200 } });
+        manager.pointer_mut("/route_config/virtual_hosts/0/routes").unwrap().as_array_mut().unwrap().insert(0, direct);
+        let empty = json!({ "name": "empty", "type": "STATIC", "load_assignment": { "cluster_name": "empty" } });
+        bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(empty);
+    };
+    let policy = json!({ "endpoints": [
+        { "name": "empty", "route": "/empty", "traffic": { "empty": 1 }, "shadow": { "copy": 1 } },
+        { "name": "e", "traffic": { "main": 1 }, "shadow": { "copy": 1 } },
+    ] });
+    let envoy = Envoy::start(&Setup { adapt, ..Setup::new(policy.to_string(), &backends) }).await.unwrap();
+    let client = envoy.client(Http::V1);
+    for (path, headers, status) in
+        [("/", vec![("x-denied", "1")], 403), ("/direct", vec![], 200), ("/empty", vec![], 503)]
+    {
+        for method in ["GET", "POST"] {
+            let headers = headers.iter().map(|(name, value): &(&str, &str)| (*name, value.as_bytes()));
+            assert_eq!(client.send(method, path, headers, "").await.unwrap().status(), status, "{method} {path}");
+        }
+    }
+    // The primary's cluster without a host is no reason to leave out its shadow.
+    wait_for_outcome(&envoy, "copy", "2xx", 2).await;
+    wait_for_outcome(&envoy, "copy", "skipped_not_forwarded", 4).await;
+    assert_eq!(named(&backends, "copy").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_whose_circuit_breaker_is_open_is_unavailable() {
+    let (envoy, backends) = main_and_copy(json!(1), |bootstrap| {
+        bootstrap["static_resources"]["clusters"][1]["circuit_breakers"] =
+            json!({ "thresholds": [{ "max_requests": 1, "max_connections": 1, "max_pending_requests": 1 }] });
+    })
+    .await;
+    named(&backends, "copy").answer_after(Duration::from_secs(3));
+    assert_eq!(load::send(&envoy.client(Http::V1), "/", 10).await.failed, 0);
+    wait_until("most are not sent", async || envoy.outcomes("copy", "unavailable").await.unwrap() >= 8).await.unwrap();
+    wait_until("the rest is answered", async || envoy.all_outcomes("copy").await.unwrap() == 10).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_that_stalls_in_mid_answer_and_a_grpc_shadow_time_out() {
+    // It sends the head of an answer and half of its body.
+    let half = echo_after("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
+    let main = Backend::start_all(["main"]).await.unwrap();
+    let policy = shadowed(json!({ "copy": { "fraction": 1, "timeout_ms": 300 } }));
+    let mut setup = Setup::new(policy, &main);
+    setup.clusters.push(("copy".to_owned(), half));
+    let envoy = Envoy::start(&setup).await.unwrap();
+    envoy.client(Http::V1).get("/", &[]).await.unwrap();
+    wait_for_outcome(&envoy, "copy", "timeout", 1).await;
+
+    let (envoy, backends) = main_and_copy(json!({ "fraction": 1, "timeout_ms": 300 }), |_| ()).await;
+    named(&backends, "copy").answer_after(Duration::from_secs(3600));
+    envoy.client(Http::V2).send("POST", "/", [("content-type", b"application/grpc".as_slice())], "").await.unwrap();
+    wait_for_outcome(&envoy, "copy", "timeout", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_body_is_copied_to_two_shadows() {
+    let backends = Backend::start_all(["main", "a", "b"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let largest = json!({ "fraction": 1, "max_body_bytes": 32 << 20, "timeout_ms": 60_000 });
+    let policy = shadowed(json!({ "a": largest, "b": largest }));
+    let envoy = Envoy::start(&Setup::new(policy, &backends)).await.unwrap();
+    let body = Bytes::from((0..32_u32 << 20).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    for round in 1..=2 {
+        let answer = envoy.client(Http::V1).send("PUT", "/", [], body.clone()).await.unwrap();
+        assert_eq!(served_by(&answer), Some("main"));
+        for name in ["a", "b"] {
+            wait_for_outcome(&envoy, name, "2xx", round).await;
+            assert!(named(&backends, name).take_received().pop().unwrap().body == body, "the copy differs");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_byte_by_byte_takes_no_more_memory_than_its_size() {
+    const BYTES: usize = 200_000;
+    let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
+    let before = envoy.resident_bytes().unwrap();
+    let mut uploads = Vec::new();
+    for _ in 0..4 {
+        let client = envoy.client(Http::V2);
+        let (mut sender, body) = Channel::new(64);
+        let request = tokio::spawn(async move { client.send_body("PUT", "/", [], body).await });
+        uploads.push(tokio::spawn(async move {
+            for n in 0..BYTES {
+                sender.send_data(vec![n as u8].into()).await.unwrap();
+            }
+            drop(sender);
+            request.await.unwrap().unwrap()
+        }));
+    }
+    for upload in uploads {
+        assert_eq!(served_by(&upload.await.unwrap()), Some("main"));
+    }
+    for copy in copies(&backends, 4).await {
+        assert!(copy.body.len() == BYTES && copy.body.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+    }
+    let grown = envoy.resident_bytes().unwrap().saturating_sub(before) >> 20;
+    assert!(grown < 24, "{grown} MiB for four times 200 KB");
 }

@@ -12,7 +12,7 @@ use crate::source::Source;
 const MAX_PATTERN_BYTES: usize = 1024;
 
 /// How much memory a compiled regex may take, in bytes: this bounds its time for each byte of a value, too.
-const MAX_REGEX_BYTES: usize = 1 << 16;
+const MAX_REGEX_BYTES: usize = 1 << 14;
 
 impl Compiler<'_> {
     /// The match of `config`, each alternative of which starts with the rules of `shorthand`.
@@ -42,18 +42,19 @@ impl Compiler<'_> {
         if let Some(hosts) = &fields.hosts {
             rules.push(Rule::Hosts(self.hosts(&member(place, "hosts"), hosts)));
         }
-        self.values(&member(place, "headers"), &fields.headers, rules, |compiler, place, name| {
+        self.values(&member(place, "headers"), fields.headers.as_ref(), rules, |compiler, place, name| {
             Source::Header(compiler.name_of_header(place, name))
         });
-        self.values(&member(place, "cookies"), &fields.cookies, rules, |compiler, place, name| {
+        self.values(&member(place, "cookies"), fields.cookies.as_ref(), rules, |compiler, place, name| {
             Source::Cookie(compiler.name_of_cookie(place, name))
         });
-        self.values(&member(place, "query"), &fields.query, rules, |_, _, name| Source::Query(name.to_owned()));
+        self.values(&member(place, "query"), fields.query.as_ref(), rules, |_, _, name| Source::Query(name.to_owned()));
         if let Some(networks) = &fields.source_ip {
             rules.push(Rule::SourceIp(self.networks(&member(place, "source_ip"), networks)));
         }
         let place = member(place, "properties");
-        for (n, property) in fields.properties.iter().enumerate() {
+        self.check_conditions(&place, fields.properties.as_ref());
+        for (n, property) in fields.properties.iter().flatten().enumerate() {
             let place = format!("{place}[{n}]");
             let source = Source::Property(self.property(&member(&place, "path"), &property.path));
             self.value(&place, source, property.text(), rules);
@@ -137,14 +138,21 @@ impl Compiler<'_> {
     fn values(
         &mut self,
         place: &str,
-        values: &[ValueFields],
+        values: Option<&Vec<ValueFields>>,
         rules: &mut Vec<Rule>,
         source: impl Fn(&mut Self, &str, &str) -> Source,
     ) {
-        for (n, value) in values.iter().enumerate() {
+        self.check_conditions(place, values);
+        for (n, value) in values.into_iter().flatten().enumerate() {
             let place = format!("{place}[{n}]");
             let source = source(self, &member(&place, "name"), &value.name);
             self.value(&place, source, value.text(), rules);
+        }
+    }
+
+    fn check_conditions<T>(&mut self, place: &str, conditions: Option<&Vec<T>>) {
+        if conditions.is_some_and(Vec::is_empty) {
+            self.refuse(place, "the list is empty", "name a condition, or leave it out");
         }
     }
 
@@ -215,11 +223,12 @@ impl Compiler<'_> {
 
     /// The name of a header of the request, in lower case.
     pub(super) fn name_of_header(&mut self, place: &str, name: &str) -> String {
-        if !is_token(name) {
-            let remedy = "use letters, digits and -; for path, method and host there are fields of their own";
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) || lower == "host" {
+            let remedy = "use letters, digits and -; for path, methods and hosts there are fields of their own";
             self.refuse(place, format!("{name:?} is not a header name"), remedy);
         }
-        name.to_ascii_lowercase()
+        lower
     }
 
     /// The name of a cookie.

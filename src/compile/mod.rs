@@ -1,4 +1,4 @@
-//! From the policy as written to the policy that is ready: every rule of the contract is checked here.
+//! From the policy as written to the policy that is ready: every rule of the README's reference is checked here.
 
 mod affinity;
 mod matching;
@@ -197,11 +197,11 @@ impl Compiler<'_> {
     /// Backends and clusters are header values and parts of metric names.
     fn check_name(&mut self, place: &str, kind: &str, name: &str) {
         let is_printable = name.bytes().all(|byte| byte.is_ascii_graphic());
-        if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !is_printable || name.contains(";.;") {
+        if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !is_printable || name.contains(';') {
             self.refuse(
                 place,
                 format!("{name:?} is not a name for a {kind}"),
-                "use 1 to 255 printable ASCII characters without spaces and without \";.;\"",
+                "use 1 to 255 printable ASCII characters without spaces and semicolons",
             );
         }
     }

@@ -14,7 +14,8 @@ const DEFAULT_MIRROR_HEADER: &str = "x-traffic-mirror";
 const DEFAULT_TIMEOUT_MS: u64 = 5000;
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 const DEFAULT_MAX_BODY_BYTES: u64 = 1 << 20;
-const MAX_BODY_BYTES: u64 = 1 << 26;
+/// Half of what a worker holds for all copies.
+const MAX_BODY_BYTES: u64 = 1 << 25;
 const DEFAULT_MAX_IN_FLIGHT: u64 = 128;
 const MAX_IN_FLIGHT: u64 = 1 << 20;
 
@@ -208,15 +209,24 @@ impl Compiler<'_> {
         for (name, value) in config.set.iter() {
             let place = member(&member(place, "set"), name);
             let name = self.header_of_copy(&place, name);
+            if set.iter().any(|(other, _)| *other == name) {
+                self.refuse(&place, format!("{name:?} is set before, in another case"), "set each header once");
+            }
             if value.bytes().any(|byte| byte != b'\t' && byte.is_ascii_control()) || value.trim() != value {
                 let remedy = "leave out control characters, and spaces at either end";
                 self.refuse(&place, format!("{value:?} is not a header value"), remedy);
             }
             set.push((name, value.clone()));
         }
-        let remove_place = member(place, "remove");
-        let remove = config.remove.iter().enumerate();
-        let remove = remove.map(|(n, name)| self.header_of_copy(&format!("{remove_place}[{n}]"), name)).collect();
+        let mut remove = Vec::new();
+        for (n, name) in config.remove.iter().enumerate() {
+            let place = format!("{}[{n}]", member(place, "remove"));
+            let name = self.header_of_copy(&place, name);
+            if set.iter().any(|(other, _)| *other == name) {
+                self.refuse(&place, format!("{name:?} is set, too"), "set a header or remove it");
+            }
+            remove.push(name);
+        }
         (set, remove)
     }
 

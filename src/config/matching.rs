@@ -25,16 +25,16 @@ pub struct MatchFields {
     pub methods: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     pub hosts: Option<Vec<String>>,
-    #[serde(default)]
-    pub headers: Vec<ValueFields>,
-    #[serde(default)]
-    pub cookies: Vec<ValueFields>,
-    #[serde(default)]
-    pub query: Vec<ValueFields>,
+    #[serde(default, deserialize_with = "given")]
+    pub headers: Option<Vec<ValueFields>>,
+    #[serde(default, deserialize_with = "given")]
+    pub cookies: Option<Vec<ValueFields>>,
+    #[serde(default, deserialize_with = "given")]
+    pub query: Option<Vec<ValueFields>>,
     #[serde(default, deserialize_with = "given")]
     pub source_ip: Option<Vec<String>>,
-    #[serde(default)]
-    pub properties: Vec<PropertyFields>,
+    #[serde(default, deserialize_with = "given")]
+    pub properties: Option<Vec<PropertyFields>>,
 }
 
 /// A path: one of these.

@@ -1,6 +1,6 @@
 //! The policy as written: the JSON document and its types, before any of it is judged.
 //!
-//! Strict: an unknown field, a repeated key, a wrong type or a `null` where the contract has none is an error.
+//! Strict: an unknown field, a repeated key, a wrong type or a `null` where the reference has none is an error.
 
 mod matching;
 mod node;

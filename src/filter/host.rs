@@ -121,6 +121,12 @@ pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
 }
 
+/// Whether the request came as far as to its cluster. In `on_log` only.
+pub(super) fn was_forwarded() -> bool {
+    let attempts = hostcalls::get_property(vec!["upstream", "request_attempt_count"]).ok().flatten();
+    attempts.is_some_and(|count| count.iter().any(|byte| *byte != 0))
+}
+
 /// The `size` bytes of the request body that have just come. In the request-body phase only.
 pub(super) fn request_body_chunk(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()

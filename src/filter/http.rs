@@ -137,8 +137,13 @@ impl HttpContext for Http {
         let (Some(in_force), Some(Tee { shadows, body })) = (&self.in_force, self.tee.take()) else { return };
         let policy = &in_force.policy;
         let is_internal = |name: &str| name == policy.routing_header || policy.mirror_headers.iter().any(|m| m == name);
-        let original =
-            if self.is_complete { Original::new(host::request_headers(), is_internal) } else { Err(Skip::Incomplete) };
+        let original = if !self.is_complete {
+            Err(Skip::Incomplete)
+        } else if !host::was_forwarded() {
+            Err(Skip::NotForwarded)
+        } else {
+            Original::new(host::request_headers(), is_internal)
+        };
         match original {
             Ok(original) => {
                 in_force.shadows.put(Copies { shadows, original, body, had_trailers: self.had_trailers });

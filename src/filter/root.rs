@@ -36,6 +36,7 @@ impl RootContext for Root {
                     log::warn!("traffic policy: {warning}");
                 }
                 let (draws, shadows) = (Draws::seeded(), Shadows::new(&parsed.policy));
+                log::info!("traffic policy in force: {} endpoints", parsed.policy.endpoints().count());
                 let headers_asked = parsed.policy.headers_asked();
                 self.in_force = Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, shadows }));
                 true
@@ -75,6 +76,9 @@ impl Context for Root {
     /// The policy is replaced and its last request has ended. Copies in flight are waited for: each has a time-out.
     fn on_done(&mut self) -> bool {
         self.send_copies();
+        if let Some(in_force) = &self.in_force {
+            self.callouts.end(&in_force.shadows);
+        }
         self.is_ending = true;
         self.callouts.is_empty()
     }

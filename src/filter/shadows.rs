@@ -16,7 +16,8 @@ use crate::policy::Policy;
 use crate::shadow::{Callout, Original, Outcome, RateLimit, Shadow, Skip, Via};
 
 /// How many bytes of request bodies a worker holds for copies, for one policy: those that are coming in, those that
-/// wait for the end of their primary, and those that Envoy is sending.
+/// wait for the end of their primary, and those that Envoy is sending, for each copy. While a body is handed over to
+/// Envoy it is there once more.
 const MAX_HELD_BYTES: usize = 1 << 26;
 
 /// All shadows of a policy, on one worker.
@@ -113,8 +114,13 @@ impl Body {
         self.held.grow(size)
     }
 
-    pub(super) fn push(&mut self, chunk: Vec<u8>) {
-        self.chunks.push(chunk);
+    pub(super) fn push(&mut self, mut chunk: Vec<u8>) {
+        // A client may send a byte at a time: small chunks are joined, or each would take the room of many.
+        const SMALL: usize = 1 << 14;
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < SMALL && chunk.len() < SMALL => last.append(&mut chunk),
+            _ => self.chunks.push(chunk),
+        }
     }
 }
 
@@ -144,10 +150,15 @@ impl Drop for Held {
 
 /// Copies that were sent and not yet answered, by the token of the callout.
 #[derive(Default)]
-pub(super) struct Callouts(HashMap<u32, InFlight>);
+pub(super) struct Callouts {
+    in_flight: HashMap<u32, InFlight>,
+    is_ending: bool,
+}
 
 struct InFlight {
     shadow: Arc<Shadow>,
+    sent: Duration,
+    timeout: Duration,
     /// Envoy has its own copy of the body until the answer.
     _held: Held,
 }
@@ -156,15 +167,21 @@ impl Callouts {
     /// Sends all that waits in the outbox. From the root context only.
     pub(super) fn send(&mut self, shadows: &Shadows) {
         for Copies { shadows: receivers, original, body, had_trailers } in shadows.empty_outbox() {
+            let Body { mut chunks, held } = body;
             // Shared by all copies; Envoy wants it in one piece.
-            let bytes = body.chunks.concat();
-            for shadow in receivers {
+            let bytes = if chunks.len() > 1 { chunks.concat() } else { chunks.pop().unwrap_or_default() };
+            drop(chunks);
+            // Each copy holds its bytes until it is answered. What the request held goes over to the last one.
+            let mut held = Some(held);
+            let mut receivers = receivers.into_iter().peekable();
+            while let Some(shadow) = receivers.next() {
                 let Via::Callout(callout) = &*shadow.via else { continue };
                 let (Some(gate), Some(metrics)) = (shadows.gates.get(shadow.entry), shadows.metrics.get(shadow.id))
                 else {
                     continue;
                 };
-                match self.send_one(gate, &shadow, callout, &original, &bytes, &body.held) {
+                let held = if receivers.peek().is_some() { held.as_ref().and_then(Held::again) } else { held.take() };
+                match self.send_one(gate, &shadow, callout, &original, &bytes, held) {
                     Err(outcome) => metrics.count(outcome),
                     Ok(()) => {
                         metrics.in_flight(1);
@@ -187,12 +204,12 @@ impl Callouts {
         callout: &Callout,
         original: &Original,
         body: &[u8],
-        held: &Held,
+        held: Option<Held>,
     ) -> Result<(), Outcome> {
         if gate.in_flight.get() >= callout.max_in_flight {
             return Err(Outcome::Skipped(Skip::InFlight));
         }
-        let held = held.again().ok_or(Outcome::Skipped(Skip::Memory))?;
+        let held = held.ok_or(Outcome::Skipped(Skip::Memory))?;
         if gate.rate.as_ref().is_some_and(|rate| !rate.borrow_mut().take(host::now())) {
             return Err(Outcome::Skipped(Skip::Rate));
         }
@@ -203,18 +220,21 @@ impl Callouts {
                 CalloutError::Unavailable => Outcome::Unavailable,
             })?;
         gate.in_flight.update(|count| count.saturating_add(1));
-        self.0.insert(token, InFlight { shadow: Arc::clone(shadow), _held: held });
+        let (shadow, sent, timeout) = (Arc::clone(shadow), host::now(), callout.timeout);
+        self.in_flight.insert(token, InFlight { shadow, sent, timeout, _held: held });
         Ok(())
     }
 
     /// Counts the answer to a callout and discards it.
     pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
-        let Some(InFlight { shadow, .. }) = self.0.remove(&token) else { return };
+        let Some(InFlight { shadow, sent, timeout, .. }) = self.in_flight.remove(&token) else { return };
         if let Some(gate) = shadows.gates.get(shadow.entry) {
             gate.in_flight.update(|count| count.saturating_sub(1));
         }
         let Some(metrics) = shadows.metrics.get(shadow.id) else { return };
-        metrics.in_flight(-1);
+        if !self.is_ending {
+            metrics.in_flight(-1);
+        }
         let mut outcome = Outcome::Reset;
         if num_headers > 0 {
             let service_time = host::callout_header("x-envoy-upstream-service-time");
@@ -224,11 +244,28 @@ impl Callouts {
                 metrics.response_time(milliseconds);
             }
         }
+        // A shadow that stalls in mid-answer, and any gRPC shadow, time out with no more than a reset.
+        // Envoy's timer and its clock differ by a little.
+        const TOLERANCE: Duration = Duration::from_millis(10);
+        if outcome == Outcome::Reset && host::now().saturating_sub(sent) + TOLERANCE >= timeout {
+            outcome = Outcome::TimedOut;
+        }
         metrics.count(outcome);
+    }
+
+    /// The policy is replaced: from now on the copies in flight are no more in the gauge. If they are cut off, with the
+    /// VM, nobody is told.
+    pub(super) fn end(&mut self, shadows: &Shadows) {
+        self.is_ending = true;
+        for copy in self.in_flight.values() {
+            if let Some(metrics) = shadows.metrics.get(copy.shadow.id) {
+                metrics.in_flight(-1);
+            }
+        }
     }
 
     /// Whether every copy that was sent has been answered.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.in_flight.is_empty()
     }
 }

@@ -29,6 +29,12 @@ impl Cidr {
         if prefix_bits > width {
             return Err(NotCidr::Malformed);
         }
+        // A client's address is never of this form: it is taken for the IPv4 address that it is.
+        if let (IpAddr::V6(mapped), Some(bits)) = (address, prefix_bits.checked_sub(96))
+            && let Some(ipv4) = mapped.to_ipv4_mapped()
+        {
+            return Err(NotCidr::HostBits(format!("{}/{bits}", network(ipv4.into(), bits))));
+        }
         let network = network(address, prefix_bits);
         if network != address {
             return Err(NotCidr::HostBits(format!("{network}/{prefix_bits}")));
@@ -84,5 +90,6 @@ mod tests {
             assert_eq!(Cidr::parse(text), Err(NotCidr::Malformed), "{text}");
         }
         assert_eq!(Cidr::parse("10.1.2.3/8"), Err(NotCidr::HostBits("10.0.0.0/8".into())));
+        assert_eq!(Cidr::parse("::ffff:10.0.0.0/104"), Err(NotCidr::HostBits("10.0.0.0/8".into())));
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn draw(shadows: &[Arc<Shadow>], request: &impl Request, candidate: &
         let skip = never_copied.get_or_init(|| {
             if request.header(MARKER).next().is_some() {
                 Some(Skip::Marked)
-            } else if request.header("upgrade").next().is_some() || request.path().is_none() {
+            } else if request.header("upgrade").next().is_some() || request.method() == Some(b"CONNECT") {
                 Some(Skip::Upgrade)
             } else {
                 None

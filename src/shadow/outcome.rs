@@ -32,6 +32,8 @@ pub enum Skip {
     Body,
     /// It did not come in whole.
     Incomplete,
+    /// It never came to a backend's cluster: a later filter or the route answered it.
+    NotForwarded,
     /// Its method, path or authority is not UTF-8.
     NotUtf8,
     /// `max_in_flight` copies wait for their answer already.
@@ -80,6 +82,7 @@ impl Skip {
             Self::Method => "skipped_method",
             Self::Body => "skipped_body",
             Self::Incomplete => "skipped_incomplete",
+            Self::NotForwarded => "skipped_not_forwarded",
             Self::NotUtf8 => "skipped_not_utf8",
             Self::InFlight => "skipped_in_flight",
             Self::Rate => "skipped_rate",

@@ -1,4 +1,4 @@
-"""The placement function in Python, written from the words of the contract and not from the Rust code.
+"""The placement function in Python, written from the words of the README and not from the Rust code.
 
     python3 tests/golden/placement.py > tests/golden/placement.json
 
@@ -96,7 +96,7 @@ shadows = [
     for draw in draws(40)
 ]
 made = (
-    "Made by tests/golden/placement.py, an implementation of its own, written from the words of the contract. "
+    "Made by tests/golden/placement.py, an implementation of its own, written from the words of the README. "
     "All 64-bit numbers are in hexadecimal. points: the point of a salt and a key; choices: the backend that serves a "
     "point; shadows: whether a request with this draw is copied. Python's logarithm is the C library's; where it "
     "differs from the filter's in the last bit, no vector here is near enough to a tie to tell."

@@ -146,7 +146,11 @@ async fn serve(listener: TcpListener, name: String, state: Arc<State>) {
     // Connections end with this task.
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Too many open files, most likely: some will be closed.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         let (name, state) = (name.clone(), Arc::clone(&state));
         connections.spawn(async move {
             let service = service_fn(move |request| answer(request, name.clone(), Arc::clone(&state)));

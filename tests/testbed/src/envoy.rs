@@ -35,6 +35,7 @@ pub struct Envoy {
     pub address: SocketAddr,
     /// Where its admin page is.
     pub admin: SocketAddr,
+    workers: usize,
     process: Child,
     folder: TempDir,
     wasm: PathBuf,
@@ -79,7 +80,8 @@ impl Envoy {
             .stderr(log)
             .spawn()?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { address: unknown, admin: unknown, process, folder, wasm };
+        let workers = setup.workers as usize;
+        let mut envoy = Self { address: unknown, admin: unknown, workers, process, folder, wasm };
         envoy.wait_until_it_serves().await.with_context(|| format!("Envoy's log:\n{}", envoy.log()))?;
         Ok(envoy)
     }
@@ -104,6 +106,11 @@ impl Envoy {
             .context("no listener")?;
         self.address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?));
         Ok(())
+    }
+
+    /// How often a policy has been loaded, on whatever thread.
+    fn configured(&self) -> usize {
+        self.log().matches("traffic policy in force").count()
     }
 
     /// A client of this Envoy.
@@ -140,6 +147,7 @@ impl Envoy {
         const STATS: &str = "extension_config_discovery.http_filter.traffic-policy";
         let accepted = self.stat(&format!("{STATS}.update_success")).await?;
         let refused = self.stat(&format!("{STATS}.update_rejected")).await?;
+        let configured = self.configured();
         put_configuration(self.folder.path(), &self.wasm, configuration)?;
         let mut verdict = None;
         wait_until("Envoy judges the policy", async || {
@@ -154,8 +162,13 @@ impl Envoy {
             verdict.is_some()
         })
         .await?;
-        // The verdict is the main thread's. It has told the workers; each does it in its next turn, which nothing shows.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        if verdict == Some(Verdict::InForce) {
+            // The verdict is the main thread's. The policy is loaded for a trial, on the main thread and on each worker,
+            // which uses it from its next turn on.
+            let loads = configured + 2 + self.workers;
+            wait_until("each worker loads the policy", async || self.configured() >= loads).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         verdict.context("no verdict")
     }
 
@@ -220,6 +233,14 @@ impl Envoy {
     /// When Envoy doesn't answer.
     pub async fn in_flight(&self, backend: &str) -> anyhow::Result<u64> {
         self.metric("traffic_policy_shadow_in_flight", &[("backend", backend)]).await
+    }
+
+    /// How many copies wait for their answer, to whatever shadow.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn in_flight_of_all(&self) -> anyhow::Result<u64> {
+        self.metric("traffic_policy_shadow_in_flight", &[]).await
     }
 
     /// How much memory the process holds.

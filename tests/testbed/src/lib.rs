@@ -27,6 +27,7 @@ pub fn build_wasm() -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--lib", "--package", "traffic-policy", "--target", "wasm32-wasip1"])
         .current_dir(project())
+        .env("CARGO_TARGET_DIR", project().join("target"))
         .output()?;
     anyhow::ensure!(
         output.status.success(),

@@ -2,8 +2,9 @@
 
 use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF};
 
-/// What a test of live, randomly seeded traffic may get wrong: one false alarm in a million runs.
-pub const FALSE_ALARM: f64 = 1e-6;
+/// What a check of live, randomly seeded traffic may get wrong. A run makes about a hundred: less than one false alarm in a
+/// million runs.
+pub const FALSE_ALARM: f64 = 1e-9;
 
 /// The chi-squared test: how likely counts at least this far from `shares` (which add up to 1) are by chance.
 ///

@@ -25,6 +25,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     // A signal ends the play in order: nothing is left running.
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let play = async { if arguments.stay { stay().await } else { scenes::play().await } };
     tokio::select! {
         result = play => result,
@@ -33,6 +34,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             result.map(|()| code).map_err(Into::into)
         }
         _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
     }
 }
 

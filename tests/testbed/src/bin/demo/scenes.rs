@@ -23,7 +23,7 @@ pub async fn play() -> anyhow::Result<ExitCode> {
     rollout(&mut stage, &mut report).await?;
     shadows(&mut stage, &mut report).await?;
     println!("\n{}", report.table());
-    println!("An allowed range is left by chance once in a million times; 0 % and 100 % are exact.");
+    println!("An allowed range is left by chance once in a billion times; 0 % and 100 % are exact.");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
