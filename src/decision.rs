@@ -16,6 +16,8 @@ pub struct Decision<'policy> {
     pub cohort: Option<&'policy Cohort>,
     /// Who serves it.
     pub backend: &'policy Arc<Backend>,
+    /// The number of this backend of this endpoint and cohort, below [`Policy::choices`].
+    pub choice: usize,
     /// Why that one.
     pub reason: Reason,
     /// Who gets a copy. Empty (and not allocated) for most requests.
@@ -38,6 +40,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
     /// The name of the reason in metrics and test cases.
     pub fn name(self) -> &'static str {
         match self {
@@ -65,8 +70,10 @@ impl Policy {
                 None => (None, Reason::Random, None),
             },
         };
-        let backend = plan.traffic.choose(key_point.unwrap_or(draw));
+        let (number, backend) = plan.traffic.choose_numbered(key_point.unwrap_or(draw));
+        let choice = plan.first_backend + number;
         let drawn = shadow::draw(&plan.shadows, request, &shadow::Candidate { backend, draw, key_point });
-        Some(Decision { endpoint, cohort, backend, reason, shadows: drawn.shadows, skipped: drawn.skipped, set_cookie })
+        let shadow::Drawn { shadows, skipped } = drawn;
+        Some(Decision { endpoint, cohort, backend, choice, reason, shadows, skipped, set_cookie })
     }
 }

@@ -48,6 +48,8 @@ pub struct Cohort {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) traffic: Traffic,
+    /// The number of the first of its backends: those of all plans of a policy are numbered from 0.
+    pub(crate) first_backend: usize,
     pub(crate) shadows: Vec<Arc<Shadow>>,
 }
 
@@ -86,6 +88,11 @@ impl Policy {
         headers.sort_unstable();
         headers.dedup();
         headers.len()
+    }
+
+    /// How many backends can be chosen, each counted once for each endpoint and cohort.
+    pub fn choices(&self) -> usize {
+        self.endpoints.iter().flat_map(Endpoint::plans).map(|plan| plan.traffic.count()).sum()
     }
 
     /// All shadows, each at the place of its `id`.

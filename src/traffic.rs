@@ -54,18 +54,27 @@ impl Traffic {
 
     /// The backend that serves `point`: the one with the lowest score; on a tie the one whose name sorts first.
     pub fn choose(&self, point: u64) -> &Arc<Backend> {
-        if self.others.is_empty() {
-            return &self.first.backend;
-        }
-        let mut best = &self.first;
-        let mut lowest = best.score(point);
-        for candidate in &self.others {
-            let score = candidate.score(point);
-            if score < lowest {
-                (best, lowest) = (candidate, score);
+        self.choose_numbered(point).1
+    }
+
+    /// The backend that serves `point`, and its number: those that can be chosen are numbered from 0.
+    pub(crate) fn choose_numbered(&self, point: u64) -> (usize, &Arc<Backend>) {
+        let (mut number, mut best) = (0, &self.first);
+        if !self.others.is_empty() {
+            let mut lowest = best.score(point);
+            for (n, candidate) in self.others.iter().enumerate() {
+                let score = candidate.score(point);
+                if score < lowest {
+                    (number, best, lowest) = (n + 1, candidate, score);
+                }
             }
         }
-        &best.backend
+        (number, &best.backend)
+    }
+
+    /// How many backends can be chosen.
+    pub(crate) fn count(&self) -> usize {
+        1 + self.others.len()
     }
 }
 

@@ -77,6 +77,20 @@ async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
     assert_share(&place(&client, "/rank", &[("cookie", "a=b; beta=1")], 100).await, 1.0, "beta users");
     let forced: Vec<_> = IOS_US.into_iter().chain([("x-employee", "7")]).collect();
     assert_share(&place(&client, "/rank", &forced, 100).await, 1.0, "employees with a phone in the US");
+    // Each cohort is counted by itself.
+    let canaries = |placed: &[String]| placed.iter().filter(|backend| *backend == "canary").count() as u64;
+    for (cohort, backend, count) in [
+        ("internal", "canary", 200),
+        ("beta", "canary", 100),
+        ("ios-us", "canary", canaries(&ios_us)),
+        ("ios-us", "stable", USERS - canaries(&ios_us)),
+    ] {
+        let labels = [("endpoint", "ranker"), ("cohort", cohort), ("backend", backend), ("reason", "key")];
+        assert_eq!(envoy.metric("traffic_policy_requests_total", &labels).await.unwrap(), count, "{cohort} {backend}");
+    }
+    let of_endpoint = [("endpoint", "ranker"), ("backend", "canary")];
+    let of_all = canaries(&everyone) + 300 + canaries(&ios_us);
+    assert_eq!(envoy.metric("traffic_policy_requests_total", &of_endpoint).await.unwrap(), of_all);
     // On every device and connection.
     assert_eq!(place(&h2, "/rank", &[("user-agent", "Android")], USERS).await, everyone);
 
@@ -178,6 +192,13 @@ async fn a_generated_cookie_places_its_client_from_the_first_request_on() {
     jars.sort();
     jars.dedup();
     assert_eq!(jars.len(), CLIENTS, "two clients got the same key");
+    for (reason, count) in [("generated", CLIENTS as u64), ("key", 4 * CLIENTS as u64), ("random", 0)] {
+        assert_eq!(
+            envoy.metric("traffic_policy_requests_total", &[("reason", reason)]).await.unwrap(),
+            count,
+            "{reason}"
+        );
+    }
     // With a key of its own a client gets none.
     let answer = client.get("/", &[("x-user", "u")]).await.unwrap();
     assert!(!answer.headers().contains_key("set-cookie"));

@@ -12,7 +12,7 @@ use crate::error::{PolicyError, PolicyErrors, decimal, member};
 use crate::matching::{AllOf, Match, Rule};
 use crate::named::Named;
 use crate::policy::{Cohort, Endpoint, Parsed, Plan, Policy, Warning};
-use crate::shadow::MARKER;
+use crate::shadow::{MARKER, Shadow};
 use crate::traffic::{Backend, Traffic};
 
 /// The header that bears the cluster's name unless the policy says otherwise.
@@ -32,6 +32,7 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
         backends: Named::default(),
         shadows: 0,
         entries: 0,
+        choices: 0,
         errors: Vec::new(),
     };
     let routing_header = config.routing_header.as_deref().unwrap_or(DEFAULT_ROUTING_HEADER);
@@ -75,6 +76,8 @@ struct Compiler<'config> {
     shadows: usize,
     /// How many entries in the policy they come from.
     entries: usize,
+    /// How many backends can be chosen so far.
+    choices: usize,
     errors: Vec<PolicyError>,
 }
 
@@ -103,7 +106,7 @@ impl Compiler<'_> {
             .filter_map(|(n, cohort)| self.cohort(&format!("{cohort_place}[{n}]"), &name, cohort, &entries))
             .collect();
         self.check_unique_names(&cohort_place, config.cohorts.iter().map(|cohort| cohort.name.as_str()));
-        Some(Endpoint { name, matching, affinity, plan: Plan { traffic: traffic?, shadows }, cohorts })
+        Some(Endpoint { name, matching, affinity, plan: self.plan(traffic?, shadows), cohorts })
     }
 
     fn cohort(
@@ -121,7 +124,13 @@ impl Compiler<'_> {
         let shadow_place = member(place, "shadow");
         let own = self.shadow_entries(&shadow_place, endpoint, &config.shadow, &served_by);
         let shadows = self.shadows(&shadow_place, Some(&name), &own, inherited);
-        Some(Cohort { name, matching, plan: Plan { traffic: traffic?, shadows } })
+        Some(Cohort { name, matching, plan: self.plan(traffic?, shadows) })
+    }
+
+    fn plan(&mut self, traffic: Traffic, shadows: Vec<Arc<Shadow>>) -> Plan {
+        let first_backend = self.choices;
+        self.choices += traffic.count();
+        Plan { traffic, first_backend, shadows }
     }
 
     /// What `route`, `methods` and `match` of an endpoint say together.

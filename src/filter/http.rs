@@ -77,6 +77,7 @@ impl HttpContext for Http {
         let request = HostRequest::new(in_force.headers_asked);
         let cluster = match policy.decide(&request, in_force.draws.next(), || in_force.draws.new_key()) {
             Some(decision) => {
+                in_force.requests.count(&decision);
                 self.set_cookie = decision.set_cookie;
                 self.start_shadows(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)

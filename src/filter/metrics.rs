@@ -6,13 +6,45 @@
 use std::cell::{OnceCell, RefCell};
 
 use super::host::{self, MetricType};
+use crate::decision::{Decision, Reason};
 use crate::named::Named;
+use crate::policy::Policy;
 use crate::shadow::{Outcome, Shadow};
 
 thread_local! {
     /// The ids of all metrics of this VM. It outlives the root contexts: the host keeps a definition for ever, so that
     /// a policy that changes once a second must not define the same metrics again.
     static IDS: RefCell<Named<Option<u32>>> = RefCell::default();
+}
+
+/// Counts requests by endpoint, cohort, backend and the reason of the choice.
+#[derive(Debug)]
+pub(super) struct Requests(Vec<[OnceCell<Option<u32>>; Reason::COUNT]>);
+
+impl Requests {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let mut counters = Vec::new();
+        counters.resize_with(policy.choices(), Default::default);
+        Self(counters)
+    }
+
+    /// Counts the request that was decided about.
+    pub(super) fn count(&self, decision: &Decision<'_>) {
+        let counters = self.0.get(decision.choice);
+        let Some(counter) = counters.and_then(|counters| counters.get(decision.reason as usize)) else { return };
+        let id = counter.get_or_init(|| {
+            let cohort = decision.cohort.map(|cohort| &*cohort.name);
+            let labels = labels(&decision.endpoint.name, cohort, &decision.backend.name);
+            let name = format!("{labels}reason=.={};.;traffic_policy_requests_total", decision.reason.name());
+            resolve(MetricType::Counter, name)
+        });
+        add(*id, 1);
+    }
+}
+
+fn labels(endpoint: &str, cohort: Option<&str>, backend: &str) -> String {
+    let cohort = cohort.map(|cohort| format!("cohort=.={cohort};.;")).unwrap_or_default();
+    format!("endpoint=.={endpoint};.;{cohort}backend=.={backend};.;")
 }
 
 /// The metrics of one shadow.
@@ -26,9 +58,8 @@ pub(super) struct ShadowMetrics {
 
 impl ShadowMetrics {
     pub(super) fn new(shadow: &Shadow) -> Self {
-        let cohort = shadow.cohort.as_ref().map(|cohort| format!("cohort=.={cohort};.;")).unwrap_or_default();
         Self {
-            labels: format!("endpoint=.={};.;{cohort}backend=.={};.;", shadow.endpoint, shadow.backend.name),
+            labels: labels(&shadow.endpoint, shadow.cohort.as_deref(), &shadow.backend.name),
             outcomes: RefCell::default(),
             response_time: OnceCell::new(),
             in_flight: OnceCell::new(),

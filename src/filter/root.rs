@@ -8,6 +8,7 @@ use proxy_wasm::types::ContextType;
 use super::draws::Draws;
 use super::host;
 use super::http::Http;
+use super::metrics::Requests;
 use super::shadows::{Callouts, Shadows};
 use crate::policy::Policy;
 
@@ -16,6 +17,7 @@ pub(super) struct InForce {
     pub(super) policy: Policy,
     pub(super) headers_asked: usize,
     pub(super) draws: Draws,
+    pub(super) requests: Requests,
     pub(super) shadows: Shadows,
 }
 
@@ -35,10 +37,12 @@ impl RootContext for Root {
                 for warning in &parsed.warnings {
                     log::warn!("traffic policy: {warning}");
                 }
-                let (draws, shadows) = (Draws::seeded(), Shadows::new(&parsed.policy));
+                let (draws, requests) = (Draws::seeded(), Requests::new(&parsed.policy));
+                let shadows = Shadows::new(&parsed.policy);
                 log::info!("traffic policy in force: {} endpoints", parsed.policy.endpoints().count());
                 let headers_asked = parsed.policy.headers_asked();
-                self.in_force = Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, shadows }));
+                self.in_force =
+                    Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, requests, shadows }));
                 true
             }
             Err(errors) => {
