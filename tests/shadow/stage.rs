@@ -1,0 +1,88 @@
+//! What the tests share.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use testbed::backend::{Backend, Received, named};
+use testbed::envoy::{Envoy, Setup, shadowed};
+use testbed::wait_until;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What both the upstream and the shadow were sent, without what differs on purpose.
+pub(crate) fn essence(received: &Received) -> (String, String, Bytes, Vec<(String, Vec<u8>)>) {
+    let differs = |name: &str| {
+        name.starts_with("x-envoy-")
+            || ["x-traffic-shadow", "content-length", "transfer-encoding", "expect"].contains(&name)
+    };
+    let headers = received.headers.iter().filter(|(name, _)| !differs(name)).cloned().collect();
+    (received.method.clone(), received.path.clone(), received.body.clone(), headers)
+}
+
+pub(crate) async fn wait_for_outcome(envoy: &Envoy, backend: &str, result: &str, count: u64) {
+    let what = format!("{count} of {result} for {backend}");
+    wait_until(&what, async || envoy.outcomes(backend, result).await.unwrap() == count).await.unwrap_or_else(|error| {
+        panic!("{error}");
+    });
+}
+
+/// An Envoy whose one endpoint goes to `main` and is copied to `copy`, and its backends, which remember.
+pub(crate) async fn main_and_copy(shadow: Value, adapt: fn(&mut Value)) -> (Envoy, Vec<Backend>) {
+    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
+    backends.iter().for_each(Backend::remember);
+    let policy = shadowed(json!({ "copy": shadow }));
+    let envoy = Envoy::start(&Setup { adapt, ..Setup::new(policy, &backends) }).await.unwrap();
+    (envoy, backends)
+}
+
+pub(crate) async fn copies(backends: &[Backend], count: u64) -> Vec<Received> {
+    let copy = named(backends, "copy");
+    wait_until("the copies come", async || copy.count() >= count).await.unwrap();
+    assert_eq!(copy.take_count(), count);
+    copy.take_received()
+}
+
+/// Sends `text` on a connection of its own.
+pub(crate) async fn raw(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads until what has come ends with `end`.
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    let reading = async {
+        while !seen.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            assert!(stream.read(&mut byte).await.unwrap() > 0, "ended after {:?}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+        }
+    };
+    let in_time = tokio::time::timeout(testbed::PATIENCE, reading).await.is_ok();
+    let seen = String::from_utf8_lossy(&seen).into_owned();
+    assert!(in_time, "waited in vain for {end:?} after {seen:?}");
+    seen
+}
+
+/// A server that answers the first request with `answer` and then sends back what it gets.
+pub(crate) async fn echo_after(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                if !answer.is_empty() {
+                    read_until(&mut stream, "\r\n\r\n").await;
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+                let (mut reader, mut writer) = stream.split();
+                // The client ends the connection, in whatever way.
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            });
+        }
+    });
+    address
+}
