@@ -243,11 +243,15 @@ impl Compiler<'_> {
     fn check_unique_names<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a str> + Clone) {
         let mut sorted: Vec<_> = names.clone().collect();
         sorted.sort_unstable();
-        for [name, _] in sorted.array_windows().filter(|[name, next]| name == next) {
+        let mut repeated: Vec<_> =
+            sorted.array_windows().filter(|[name, next]| name == next).map(|[name, _]| name).collect();
+        repeated.dedup();
+        for name in repeated {
             let mut places = names.clone().enumerate().filter(|(_, other)| other == name).map(|(n, _)| n);
-            if let (Some(first), Some(second)) = (places.next(), places.next()) {
+            let Some(first) = places.next() else { continue };
+            for other in places {
                 let problem = format!("{name:?} is also the name of {place}[{first}]");
-                self.refuse(&format!("{place}[{second}].name"), problem, "give each a name of its own");
+                self.refuse(&format!("{place}[{other}].name"), problem, "give each a name of its own");
             }
         }
     }
