@@ -45,16 +45,18 @@ impl PolicyError {
     }
 
     /// The same error, in the member `name` of an object.
-    pub(crate) fn in_member(mut self, name: &str) -> Self {
-        let separator = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
-        self.place = format!("{}{separator}{}", member("", name), self.place);
-        self
+    pub(crate) fn in_member(self, name: &str) -> Self {
+        self.within(&member("", name))
     }
 
     /// The same error, in element `n` of a list.
-    pub(crate) fn in_element(mut self, n: usize) -> Self {
+    pub(crate) fn in_element(self, n: usize) -> Self {
+        self.within(&format!("[{n}]"))
+    }
+
+    fn within(mut self, outer: &str) -> Self {
         let separator = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
-        self.place = format!("[{n}]{separator}{}", self.place);
+        self.place = format!("{outer}{separator}{}", self.place);
         self
     }
 

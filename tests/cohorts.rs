@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use testbed::backend::Backend;
 use testbed::client::{Client, Http, served_by};
-use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
+use testbed::envoy::{Envoy, Setup, Verdict, connection_manager, one_endpoint};
 use testbed::load;
 use testbed::statistics::{FALSE_ALARM, binomial_bounds};
 
@@ -229,10 +229,7 @@ fn with_jwt_authn(bootstrap: &mut Value) {
         "providers": { "tests": provider },
         "rules": [{ "match": { "prefix": "/" }, "requires": { "requires_any": { "requirements": [
             { "provider_name": "tests" }, { "allow_missing": {} } ] } } }] } });
-    let filters = bootstrap
-        .pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters")
-        .unwrap();
-    filters.as_array_mut().unwrap().insert(0, filter);
+    connection_manager(bootstrap)["http_filters"].as_array_mut().unwrap().insert(0, filter);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::cases::{self, Table};
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, Verdict, executable, one_endpoint, shipped_policy};
+use testbed::envoy::{Envoy, Setup, Verdict, connection_manager, executable, one_endpoint, routes, shipped_policy};
 use testbed::load::{self, Background};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p};
 use testbed::{build_wasm, project, wait_until};
@@ -70,8 +70,7 @@ fn clusters(table: &Table) -> BTreeSet<String> {
 /// Takes the client's address from `x-forwarded-for`, and metadata from the headers `x-meta-…`, as a proxy before this one
 /// and an earlier filter would give them.
 fn with_source_and_metadata(bootstrap: &mut Value) {
-    let manager =
-        bootstrap.pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config").unwrap();
+    let manager = connection_manager(bootstrap);
     manager["xff_num_trusted_hops"] = json!(1);
     let rule = |key: &str| json!({ "header": format!("x-meta-{key}"), "on_header_present": { "metadata_namespace": "test", "key": key } });
     let filter = json!({ "name": "metadata", "typed_config": {
@@ -260,9 +259,7 @@ async fn the_client_never_chooses_the_cluster() {
     backends.iter().for_each(Backend::remember);
     let policy = one_endpoint(json!({ "name": "e", "route": "/e", "traffic": { "stable": 1 } }));
     let bypass = |bootstrap: &mut Value| {
-        let routes =
-            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
-        let routes = bootstrap.pointer_mut(routes).unwrap().as_array_mut().unwrap();
+        let routes = routes(bootstrap);
         let mut bypassed = routes[0].clone();
         bypassed["match"]["prefix"] = json!("/bypassed");
         bypassed["typed_per_filter_config"] = json!({ "traffic-policy": {

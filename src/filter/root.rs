@@ -26,7 +26,6 @@ pub(super) struct InForce {
 pub(super) struct Root {
     in_force: Option<Rc<InForce>>,
     callouts: Callouts,
-    is_ending: bool,
 }
 
 impl RootContext for Root {
@@ -72,7 +71,7 @@ impl Context for Root {
         if let Some(in_force) = &self.in_force {
             self.callouts.answered(&in_force.shadows, token, num_headers);
         }
-        if self.is_ending && self.callouts.is_empty() {
+        if self.callouts.is_over() {
             host::done();
         }
     }
@@ -80,11 +79,9 @@ impl Context for Root {
     /// The policy is replaced and its last request has ended. Copies in flight are waited for: each has a time-out.
     fn on_done(&mut self) -> bool {
         self.send_copies();
-        if let Some(in_force) = &self.in_force {
-            self.callouts.end(&in_force.shadows);
-        }
-        self.is_ending = true;
-        self.callouts.is_empty()
+        let Some(in_force) = &self.in_force else { return true };
+        self.callouts.end(&in_force.shadows);
+        self.callouts.is_over()
     }
 }
 

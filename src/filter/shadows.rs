@@ -79,7 +79,7 @@ impl Shadows {
 
     /// Whether as many copies wait for their answer as may.
     pub(super) fn is_full(&self, shadow: &Shadow, callout: &Callout) -> bool {
-        self.gates.get(shadow.entry).is_none_or(|gate| gate.in_flight.get() >= callout.max_in_flight)
+        self.gates.get(shadow.entry).is_none_or(|gate| gate.is_full(callout))
     }
 
     /// An empty body.
@@ -101,6 +101,12 @@ impl Shadows {
     fn empty_outbox(&self) -> Vec<Copies> {
         host::set_tick_period(Duration::ZERO);
         self.outbox.take()
+    }
+}
+
+impl Gate {
+    fn is_full(&self, callout: &Callout) -> bool {
+        self.in_flight.get() >= callout.max_in_flight
     }
 }
 
@@ -206,7 +212,7 @@ impl Callouts {
         body: &[u8],
         held: Option<Held>,
     ) -> Result<(), Outcome> {
-        if gate.in_flight.get() >= callout.max_in_flight {
+        if gate.is_full(callout) {
             return Err(Outcome::Skipped(Skip::InFlight));
         }
         let held = held.ok_or(Outcome::Skipped(Skip::Memory))?;
@@ -264,8 +270,8 @@ impl Callouts {
         }
     }
 
-    /// Whether every copy that was sent has been answered.
-    pub(super) fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
+    /// Whether the policy is replaced and every copy that was sent has been answered.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_ending && self.in_flight.is_empty()
     }
 }

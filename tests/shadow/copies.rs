@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::client::{Client, Http, served_by};
-use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint, shadowed};
+use testbed::envoy::{Envoy, Setup, Verdict, connection_manager, one_endpoint, routes, shadowed};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds, independence_p};
 use testbed::{load, wait_until};
 use tokio::io::AsyncWriteExt;
@@ -193,16 +193,14 @@ async fn a_header_that_is_not_utf_8_is_left_out_of_the_copy_and_counted() {
 async fn a_request_that_a_later_filter_or_the_route_answers_is_not_copied() {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
     let adapt = |bootstrap: &mut Value| {
-        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-        let manager = bootstrap.pointer_mut(manager).unwrap();
         // A later filter that denies, and a route that answers by itself.
         let deny = json!({ "name": "deny", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
             "rules": { "action": "DENY", "policies": { "p": {
                 "permissions": [{ "header": { "name": "x-denied", "present_match": true } }], "principals": [{ "any": true }] } } } } });
-        manager["http_filters"].as_array_mut().unwrap().insert(1, deny);
+        connection_manager(bootstrap)["http_filters"].as_array_mut().unwrap().insert(1, deny);
         let direct = json!({ "match": { "prefix": "/direct" }, "direct_response": { "status": 200 } });
-        manager.pointer_mut("/route_config/virtual_hosts/0/routes").unwrap().as_array_mut().unwrap().insert(0, direct);
+        routes(bootstrap).insert(0, direct);
         let empty = json!({ "name": "empty", "type": "STATIC", "load_assignment": { "cluster_name": "empty" } });
         bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(empty);
     };

@@ -8,7 +8,7 @@ use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, Behaviour, named};
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, shadowed};
+use testbed::envoy::{Envoy, Setup, connection_manager, routes, shadowed};
 use testbed::wait_until;
 use tokio::io::AsyncWriteExt;
 
@@ -120,10 +120,9 @@ async fn an_upload_that_the_client_breaks_off_is_not_copied() {
 }
 
 fn with_upgrades(bootstrap: &mut Value) {
-    let manager =
-        bootstrap.pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config").unwrap();
-    manager["upgrade_configs"] = json!([{ "upgrade_type": "websocket" }, { "upgrade_type": "CONNECT" }]);
-    let routes = manager.pointer_mut("/route_config/virtual_hosts/0/routes").unwrap().as_array_mut().unwrap();
+    connection_manager(bootstrap)["upgrade_configs"] =
+        json!([{ "upgrade_type": "websocket" }, { "upgrade_type": "CONNECT" }]);
+    let routes = routes(bootstrap);
     let mut connect = routes[0].clone();
     connect["match"] = json!({ "connect_matcher": {} });
     connect["route"]["upgrade_configs"] = json!([{ "upgrade_type": "CONNECT", "connect_config": {} }]);

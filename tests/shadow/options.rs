@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup};
+use testbed::envoy::{Envoy, Setup, connection_manager};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds};
 use testbed::{load, wait_until};
 use traffic_policy::placement::Salt;
@@ -86,8 +86,7 @@ async fn the_client_never_steers_the_mirror_even_where_nothing_but_the_filter_pr
         { "name": "plain", "route": "/plain", "traffic": { "main": 1 } },
     ] });
     let adapt = |bootstrap: &mut Value| {
-        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-        let manager = bootstrap.pointer_mut(manager).unwrap().as_object_mut().unwrap();
+        let manager = connection_manager(bootstrap).as_object_mut().unwrap();
         manager.remove("early_header_mutation_extensions").unwrap();
     };
     let envoy = Envoy::start(&Setup { adapt, ..Setup::new(policy.to_string(), &backends) }).await.unwrap();

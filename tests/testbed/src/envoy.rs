@@ -15,6 +15,9 @@ use crate::backend::Backend;
 use crate::client::{Client, Http};
 use crate::{build_wasm, project, wait_until};
 
+/// Where `envoy.yaml` has its HTTP connection manager.
+const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+
 /// What Envoy is started with.
 pub struct Setup {
     /// The policy's text.
@@ -300,7 +303,6 @@ fn at<'a>(value: &'a mut Value, pointer: &str) -> anyhow::Result<&'a mut Value> 
 
 /// `envoy/envoy.yaml` with other ports, clusters and policy file.
 fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
-    const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
     let mut bootstrap = read_yaml("envoy/envoy.yaml")?;
     let watched = "/http_filters/0/config_discovery/config_source/path_config_source/path";
     *at(&mut bootstrap, &format!("{CONNECTION_MANAGER}{watched}"))? = json!(policy_file);
@@ -322,6 +324,23 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
     *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
     (setup.adapt)(&mut bootstrap);
     Ok(bootstrap)
+}
+
+/// The HTTP connection manager of a bootstrap.
+///
+/// # Panics
+/// When there is none.
+pub fn connection_manager(bootstrap: &mut Value) -> &mut Value {
+    bootstrap.pointer_mut(CONNECTION_MANAGER).unwrap_or_else(|| panic!("no connection manager at {CONNECTION_MANAGER}"))
+}
+
+/// The routes of a bootstrap, in the order in which they are tried.
+///
+/// # Panics
+/// When there are none.
+pub fn routes(bootstrap: &mut Value) -> &mut Vec<Value> {
+    let routes = connection_manager(bootstrap).pointer_mut("/route_config/virtual_hosts/0/routes");
+    routes.and_then(Value::as_array_mut).unwrap_or_else(|| panic!("no routes at {CONNECTION_MANAGER}"))
 }
 
 /// A policy with one endpoint.
