@@ -9,7 +9,7 @@ pub const DEFAULT_KEY_HEADER: &str = "x-serve-shard-key";
 
 /// Where an endpoint finds the shard key, and the salt that it hashes with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Affinity {
+pub struct Affinity {
     keys: Vec<Source>,
     salt: Salt,
     /// What a client without a key gets.
@@ -27,6 +27,26 @@ pub(crate) struct KeyCookie {
 impl Affinity {
     pub(crate) fn new(keys: Vec<Source>, salt: &str, cookie: Option<KeyCookie>) -> Self {
         Self { keys, salt: Salt::new(salt), cookie }
+    }
+
+    /// The salt that is hashed with the key.
+    pub fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    /// The name of the cookie in which a client without a key gets one.
+    pub fn generated_cookie(&self) -> Option<&str> {
+        self.cookie.as_ref().map(KeyCookie::name)
+    }
+
+    /// The sources of the key, in the order in which they are asked, in words.
+    pub fn sources(&self) -> impl Iterator<Item = String> {
+        self.keys.iter().map(ToString::to_string)
+    }
+
+    /// The sources of the key.
+    pub(crate) fn keys(&self) -> &[Source] {
+        &self.keys
     }
 
     /// The point of the request's shard key: of the first value that is not empty. `None` without one.

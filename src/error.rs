@@ -11,6 +11,17 @@ pub struct PolicyError {
     pub problem: String,
     /// What would be right.
     pub remedy: String,
+    /// The name that is not known, where that is what is wrong.
+    pub unknown: Option<Unknown>,
+}
+
+/// A name that is not known, and those that are: what a "did you mean" is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The name in the document.
+    pub name: String,
+    /// The names that would be taken.
+    pub known: Vec<String>,
 }
 
 /// Everything that is wrong with a policy; never empty.
@@ -41,7 +52,14 @@ impl std::error::Error for PolicyErrors {}
 impl PolicyError {
     /// An error whose place is not known yet: it gets one on its way out of the document.
     pub(crate) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { place: String::new(), problem: problem.into(), remedy: remedy.into() }
+        Self { place: String::new(), problem: problem.into(), remedy: remedy.into(), unknown: None }
+    }
+
+    /// The same error, about a name that is none of `known`.
+    pub(crate) fn about(mut self, name: &str, known: &[&str]) -> Self {
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        self.unknown = Some(Unknown { name: name.to_owned(), known });
+        self
     }
 
     /// The same error, in the member `name` of an object.
@@ -75,8 +93,9 @@ impl From<PolicyError> for PolicyErrors {
     }
 }
 
-/// The place of a member of an object: `endpoints[0].traffic`, or `traffic["a b"]` where the name is not a word.
-pub(crate) fn member(place: &str, name: &str) -> String {
+/// The place of the member `name` of the object at `place`: `endpoints[0].traffic`, or `traffic["a b"]` where the name is
+/// not a word. The place of the document itself is empty.
+pub fn member(place: &str, name: &str) -> String {
     let is_word = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     match (place.is_empty(), is_word) {
         (true, true) => name.to_owned(),

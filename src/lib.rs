@@ -41,6 +41,7 @@ mod compile;
 mod config;
 mod decision;
 mod error;
+mod explain;
 #[cfg(target_arch = "wasm32")]
 mod filter;
 mod matching;
@@ -52,9 +53,12 @@ pub mod shadow;
 mod source;
 mod traffic;
 
-pub use affinity::DEFAULT_KEY_HEADER;
+pub use affinity::{Affinity, DEFAULT_KEY_HEADER};
 pub use decision::{Decision, Reason};
-pub use error::{PolicyError, PolicyErrors};
+pub use error::{PolicyError, PolicyErrors, Unknown, member};
+pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
+#[cfg(not(target_arch = "wasm32"))]
+pub use config::schema;
 pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
 pub use request::Request;
 pub use traffic::{Backend, Traffic};

@@ -107,6 +107,31 @@ impl Policy {
 }
 
 impl Endpoint {
+    /// Which requests it takes, in words.
+    pub fn matching(&self) -> String {
+        self.matching.to_string()
+    }
+
+    /// Where it finds the shard key; `None` without affinity.
+    pub fn affinity(&self) -> Option<&Affinity> {
+        self.affinity.as_ref()
+    }
+
+    /// The traffic of its requests that are in no cohort.
+    pub fn traffic(&self) -> &Traffic {
+        &self.plan.traffic
+    }
+
+    /// The shadows of its requests that are in no cohort.
+    pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
+        self.plan.shadows.iter().map(AsRef::as_ref)
+    }
+
+    /// Its cohorts, in the order in which they are tried.
+    pub fn cohorts(&self) -> impl Iterator<Item = &Cohort> {
+        self.cohorts.iter()
+    }
+
     /// The plan of the endpoint, and then those of its cohorts.
     pub(crate) fn plans(&self) -> impl Iterator<Item = &Plan> {
         std::iter::once(&self.plan).chain(self.cohorts.iter().map(|cohort| &cohort.plan))
@@ -117,6 +142,23 @@ impl Endpoint {
         let of_cohorts = self.cohorts.iter().flat_map(|cohort| cohort.matching.headers());
         let of_key = self.affinity.iter().flat_map(Affinity::headers);
         self.matching.headers().chain(of_cohorts).chain(of_key)
+    }
+}
+
+impl Cohort {
+    /// Which of the endpoint's requests it takes, in words.
+    pub fn matching(&self) -> String {
+        self.matching.to_string()
+    }
+
+    /// Its traffic.
+    pub fn traffic(&self) -> &Traffic {
+        &self.plan.traffic
+    }
+
+    /// Its shadows: its own and those that it inherits.
+    pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
+        self.plan.shadows.iter().map(AsRef::as_ref)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where values of a request come from: what conditions look at, and where shard keys are found.
 
+use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
@@ -50,6 +51,18 @@ impl Source {
             Self::Cookie(_) => Some("cookie"),
             Self::Query(_) => Some(":path"),
             Self::ClientIp | Self::Property(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::ClientIp => f.write_str("client's address"),
+            Self::Property(path) => write!(f, "property {}", path.join("/")),
         }
     }
 }

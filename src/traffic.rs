@@ -72,6 +72,20 @@ impl Traffic {
         (number, &best.backend)
     }
 
+    /// The backends that can be chosen, by name, with their shares, which add up to 1.
+    pub fn shares(&self) -> impl Iterator<Item = (&Arc<Backend>, f64)> {
+        self.candidates().map(|candidate| (&candidate.backend, candidate.share))
+    }
+
+    /// The backends that can be chosen with their scores at `point`: the lowest serves.
+    pub(crate) fn scores(&self, point: u64) -> impl Iterator<Item = (&Arc<Backend>, f64)> {
+        self.candidates().map(move |candidate| (&candidate.backend, candidate.score(point)))
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     /// How many backends can be chosen.
     pub(crate) fn count(&self) -> usize {
         1 + self.others.len()

@@ -257,7 +257,7 @@ impl Compiler<'_> {
     }
 
     fn refuse(&mut self, place: &str, problem: impl Into<String>, remedy: &str) {
-        self.errors.push(PolicyError { place: place.to_owned(), problem: problem.into(), remedy: remedy.to_owned() });
+        self.errors.push(PolicyError { place: place.to_owned(), ..PolicyError::new(problem, remedy) });
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Compiler, is_token};
 use crate::config::{Fraction, HeadersConfig, Sample, ShadowConfig, ShadowFields, Via as ViaConfig, Whole};
-use crate::error::{decimal, member};
+use crate::error::{PolicyError, decimal, member};
 use crate::named::Named;
 use crate::policy::Endpoint;
 use crate::shadow::{Callout, Filter, MARKER, Shadow, Via};
@@ -121,11 +121,9 @@ impl Compiler<'_> {
         for (n, backend) in backends.iter().enumerate() {
             if !served_by.contains(&backend.as_str()) {
                 let problem = format!("{backend:?} serves none of these requests");
-                self.refuse(
-                    &format!("{place}[{n}]"),
-                    problem,
-                    &format!("their traffic names {}", served_by.join(", ")),
-                );
+                let remedy = format!("their traffic names {}", served_by.join(", "));
+                let error = PolicyError::new(problem, remedy).about(backend, served_by);
+                self.errors.push(PolicyError { place: format!("{place}[{n}]"), ..error });
             }
         }
     }

@@ -250,11 +250,11 @@ impl de::Error for PolicyError {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("{variant:?} is not known"), one_of(expected))
+        Self::new(format!("{variant:?} is not known"), one_of(expected)).about(variant, expected)
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("unknown field {field:?}"), one_of(expected))
+        Self::new(format!("unknown field {field:?}"), one_of(expected)).about(field, expected)
     }
 
     fn missing_field(field: &'static str) -> Self {

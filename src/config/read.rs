@@ -19,8 +19,8 @@ pub(crate) fn read(json: &[u8]) -> Result<PolicyConfig, PolicyError> {
         let place = format!("line {} column {}", error.line(), error.column());
         let words = error.to_string();
         let words = words.strip_suffix(&format!(" at {place}")).unwrap_or(&words);
-        let remedy = "the policy must be one valid JSON document".to_owned();
-        PolicyError { place, problem: format!("not valid JSON: {words}"), remedy }
+        let error = PolicyError::new(format!("not valid JSON: {words}"), "the policy must be one valid JSON document");
+        PolicyError { place, ..error }
     })?;
     PolicyConfig::deserialize(&node).map_err(PolicyError::in_policy)
 }

@@ -1,5 +1,6 @@
 //! Networks.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// A network of addresses in CIDR notation, IPv4 or IPv6.
@@ -59,6 +60,12 @@ fn network(ip: IpAddr, prefix_bits: u32) -> IpAddr {
             let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix_bits)).unwrap_or(0);
             IpAddr::V6((ip.to_bits() & mask).into())
         }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Hosts.
 
+use std::fmt;
+
 /// A host, or all hosts under a domain. Case and port make no difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostPattern {
@@ -34,6 +36,15 @@ impl HostPattern {
                 let end = start.and_then(|start| host.get(start..));
                 end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
             }
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Under(suffix) => write!(f, "*{suffix}"),
         }
     }
 }

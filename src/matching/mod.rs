@@ -10,6 +10,8 @@ pub(crate) use host::HostPattern;
 pub(crate) use path::PathRule;
 pub(crate) use text::{Kind, Text};
 
+use std::fmt;
+
 use crate::request::Request;
 use crate::source::{Source, source_ip};
 
@@ -60,7 +62,7 @@ impl AllOf {
 }
 
 impl Rule {
-    fn matches(&self, request: &impl Request) -> bool {
+    pub(crate) fn matches(&self, request: &impl Request) -> bool {
         match self {
             Self::Path(rule) => request.path().is_some_and(|path| rule.matches(path)),
             Self::Methods(methods) => is_one_of(methods, request.method()),
@@ -92,6 +94,50 @@ impl Rule {
             Self::SourceIp(_) => None,
         }
     }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_joined(f, &self.0, ", or ")
+    }
+}
+
+impl fmt::Display for AllOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("any request");
+        }
+        write_joined(f, &self.0, " and ")
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(rule) => rule.fmt(f),
+            Self::Methods(methods) => write!(f, "method is {}", methods.join(" or ")),
+            Self::Hosts(patterns) => {
+                f.write_str("host is ")?;
+                write_joined(f, patterns, " or ")
+            }
+            Self::Value { source, text, invert: false } => write!(f, "{source} {text}"),
+            Self::Value { source, text, invert: true } => write!(f, "no {source} {text}"),
+            Self::SourceIp(networks) => {
+                f.write_str("client's address is in ")?;
+                write_joined(f, networks, " or ")
+            }
+        }
+    }
+}
+
+fn write_joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], separator: &str) -> fmt::Result {
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            f.write_str(separator)?;
+        }
+        part.fmt(f)?;
+    }
+    Ok(())
 }
 
 /// Whether `method` is one of `methods`.

@@ -1,5 +1,7 @@
 //! Paths.
 
+use std::fmt;
+
 use super::Text;
 
 /// A rule for a path without its query string.
@@ -37,6 +39,16 @@ impl PathRule {
             }
             (Self::Prefix(_), Self::Text(narrow)) => narrow.as_exact().is_some_and(|path| self.matches(path)),
             _ => self == narrow,
+        }
+    }
+}
+
+impl fmt::Display for PathRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(prefix) if prefix.is_empty() => f.write_str("path is under /"),
+            Self::Prefix(prefix) => write!(f, "path is under {prefix}"),
+            Self::Text(text) => write!(f, "path {text}"),
         }
     }
 }

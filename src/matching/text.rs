@@ -1,5 +1,7 @@
 //! Texts that a value is compared with.
 
+use std::fmt;
+
 use regex_lite::Regex;
 
 /// A comparison of a value, in bytes.
@@ -50,6 +52,20 @@ impl Text {
     /// The one value that matches, if there is only one.
     pub(crate) fn as_exact(&self) -> Option<&[u8]> {
         (matches!(self.kind, Kind::Exact) && !self.ignore_case).then_some(self.pattern.as_bytes())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.kind {
+            Kind::Exact => "is",
+            Kind::Prefix => "starts with",
+            Kind::Suffix => "ends with",
+            Kind::Contains => "contains",
+            Kind::Regex(_) => "matches the regex",
+            Kind::Present => return f.write_str("is there"),
+        };
+        write!(f, "{verb} {:?}{}", self.pattern, if self.ignore_case { " in any case" } else { "" })
     }
 }
 

@@ -139,13 +139,42 @@ impl Shadow {
         }
     }
 
-    fn takes(&self, candidate: &Candidate<'_>) -> bool {
-        let is_wanted = |names: &Vec<String>| names.contains(&candidate.backend.name);
-        let draw = if self.filter.by_key { candidate.key_point.unwrap_or(candidate.draw) } else { candidate.draw };
-        self.filter.only_from.as_ref().is_none_or(is_wanted) && self.draw.takes(draw)
+    /// The fraction of the requests that it copies, 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        self.draw.fraction
     }
 
-    fn takes_method(&self, request: &impl Request) -> bool {
+    /// Whether it draws for whole shard keys rather than for requests.
+    pub fn is_by_key(&self) -> bool {
+        self.filter.by_key
+    }
+
+    /// The methods that it copies; `None` for any.
+    pub fn methods(&self) -> Option<&[String]> {
+        self.filter.methods.as_deref()
+    }
+
+    /// The backends whose requests it copies; `None` for any.
+    pub fn only_from(&self) -> Option<&[String]> {
+        self.filter.only_from.as_deref()
+    }
+
+    /// Whether it copies a request with this draw, or a shard key with this point: see [`Shadow::is_by_key`].
+    pub fn draws(&self, draw: u64) -> bool {
+        self.draw.takes(draw)
+    }
+
+    /// Whether it copies requests that `backend` serves.
+    pub(crate) fn is_for(&self, backend: &Backend) -> bool {
+        self.filter.only_from.as_ref().is_none_or(|names| names.contains(&backend.name))
+    }
+
+    fn takes(&self, candidate: &Candidate<'_>) -> bool {
+        let draw = if self.filter.by_key { candidate.key_point.unwrap_or(candidate.draw) } else { candidate.draw };
+        self.is_for(candidate.backend) && self.draws(draw)
+    }
+
+    pub(crate) fn takes_method(&self, request: &impl Request) -> bool {
         self.filter.methods.as_ref().is_none_or(|methods| is_one_of(methods, request.method()))
     }
 }
@@ -158,15 +187,7 @@ pub(crate) fn draw(shadows: &[Arc<Shadow>], request: &impl Request, candidate: &
     let mut drawn = Drawn::default();
     let never_copied = std::cell::OnceCell::new();
     for shadow in shadows.iter().filter(|shadow| shadow.takes(candidate)) {
-        let skip = never_copied.get_or_init(|| {
-            if request.header(MARKER).next().is_some() {
-                Some(Skip::Marked)
-            } else if request.header("upgrade").next().is_some() || request.method() == Some(b"CONNECT") {
-                Some(Skip::Upgrade)
-            } else {
-                None
-            }
-        });
+        let skip = never_copied.get_or_init(|| why_never(request));
         let skip = skip.or_else(|| (!shadow.takes_method(request)).then_some(Skip::Method));
         match skip {
             None => drawn.shadows.push(Arc::clone(shadow)),
@@ -174,6 +195,17 @@ pub(crate) fn draw(shadows: &[Arc<Shadow>], request: &impl Request, candidate: &
         }
     }
     drawn
+}
+
+/// Why `request` is never copied, by whatever shadow.
+pub(crate) fn why_never(request: &impl Request) -> Option<Skip> {
+    if request.header(MARKER).next().is_some() {
+        Some(Skip::Marked)
+    } else if request.header("upgrade").next().is_some() || request.method() == Some(b"CONNECT") {
+        Some(Skip::Upgrade)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,317 @@
+//! `render`: the configuration that carries a policy to a proxy, ready to run or to apply.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use traffic_policy::{Backend, Cohort, Policy, Traffic};
+
+use crate::Outcome;
+use crate::edit;
+use crate::file::PolicyFile;
+use crate::tree;
+
+/// The files that the tests and the demo run, too.
+const ENVOY: &str = include_str!("../../../envoy/envoy.yaml");
+const ECDS: &str = include_str!("../../../envoy/traffic-policy.yaml");
+
+/// The names in them that a policy may change.
+const ROUTING_HEADER: &str = "x-traffic-cluster";
+const MIRROR_HEADER: &str = "x-traffic-mirror";
+const MODULE: &str = "target/wasm32-wasip1/release/traffic_policy.wasm";
+
+/// What a policy is rendered for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Form {
+    /// A whole Envoy configuration with the policy in it, to be run by `envoy -c`.
+    Envoy,
+    /// The file that Envoy watches for the policy (ECDS), to be renamed into place.
+    Ecds,
+    /// An Istio WasmPlugin, and the EnvoyFilter that lets routes follow the filter.
+    Istio,
+    /// An EnvoyExtensionPolicy of Envoy Gateway, and the HTTPRoute whose rules follow the filter.
+    EnvoyGateway,
+}
+
+/// The options of `render`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// What to render.
+    form: Form,
+    /// The policy, or a file that holds it.
+    file: PathBuf,
+    /// Where a cluster's hosts are; repeat it for each. By default at its name, port 80.
+    #[arg(long = "cluster", value_name = "NAME=HOST:PORT")]
+    clusters: Vec<Address>,
+    /// For `envoy` and `ecds`: the path of the module.
+    #[arg(long, default_value = MODULE)]
+    module: String,
+    /// For `envoy`: take the policy from this ECDS file, so that it can change live, rather than hold it.
+    #[arg(long, value_name = "FILE")]
+    ecds: Option<String>,
+    /// For `istio` and `envoy-gateway`: the module's image.
+    #[arg(long, default_value = "registry.example/traffic-policy:0.1.0")]
+    image: String,
+    /// For `istio` and `envoy-gateway`: the namespace.
+    #[arg(long, default_value = "default")]
+    namespace: String,
+    /// For `istio`: the label of the proxies; for `envoy-gateway`: the Gateway's name.
+    #[arg(long, default_value = "gateway")]
+    gateway: String,
+}
+
+/// A cluster and where its hosts are.
+#[derive(Clone, Debug)]
+struct Address {
+    cluster: String,
+    host: String,
+    port: u16,
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once('=').and_then(|(cluster, address)| Some((cluster, address.rsplit_once(':')?)));
+        let Some((cluster, (host, port))) = parts else { return Err("write NAME=HOST:PORT".to_owned()) };
+        let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
+        Ok(Self { cluster: cluster.to_owned(), host: host.trim_matches(['[', ']']).to_owned(), port })
+    }
+}
+
+/// Renders a policy.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let file = PolicyFile::read(&arguments.file)?;
+    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let document = file.value(file.only_policy()?)?;
+    let text = match arguments.form {
+        Form::Ecds => ecds(arguments, &file)?,
+        Form::Envoy => envoy(arguments, &file, &policy)?,
+        Form::Istio => istio(arguments, &policy, &document)?,
+        Form::EnvoyGateway => envoy_gateway(arguments, &policy, &document)?,
+    };
+    anstream::print!("{text}");
+    Ok(Outcome::Good)
+}
+
+/// The policy's text as its author wrote it, or laid out anew where it was no JSON.
+fn text_of(file: &PolicyFile) -> anyhow::Result<String> {
+    let policy = file.only_policy()?;
+    let json = file.json(policy);
+    let is_written = json.contains(&b'\n');
+    if is_written { Ok(String::from_utf8(json)?) } else { Ok(serde_json::to_string_pretty(&file.value(policy)?)?) }
+}
+
+fn ecds(arguments: &Arguments, file: &PolicyFile) -> anyhow::Result<String> {
+    let template = PolicyFile::parse(Path::new("traffic-policy.yaml"), ECDS.to_owned())?;
+    let text = edit::with_policy(&template, &text_of(file)?)?;
+    Ok(text.replace(MODULE, &arguments.module))
+}
+
+fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::Result<String> {
+    ensure!(policy.mirror_headers.len() < 2, "several mirror headers: render for one, and add a mirror policy for each other one");
+    let clusters = clusters(policy);
+    let fallback = fallback(policy).context("the policy has no endpoint")?;
+    let mut text = ENVOY.to_owned();
+    let rendered: String = clusters.iter().map(|name| cluster(&arguments.address(name))).collect();
+    text = replace(&text, &["static_resources".into(), "clusters".into()], rendered.trim())?;
+    let manager: Vec<tree::Step> = vec![
+        "static_resources".into(), "listeners".into(), 0.into(), "filter_chains".into(), 0.into(), "filters".into(), 0.into(), "typed_config".into(),
+    ];
+    let mutation: [tree::Step; 7] = [
+        "early_header_mutation_extensions".into(), 0.into(), "typed_config".into(), "mutations".into(), 0.into(), "append".into(), "header".into(),
+    ];
+    text = replace(&text, &[manager.as_slice(), &mutation, &["value".into()]].concat(), &scalar(fallback))?;
+    let filter = [manager.as_slice(), &["http_filters".into(), 0.into()]].concat();
+    text = match &arguments.ecds {
+        Some(path) => {
+            let discovery: [tree::Step; 4] = ["config_discovery".into(), "config_source".into(), "path_config_source".into(), "path".into()];
+            replace(&text, &[filter.as_slice(), &discovery].concat(), &scalar(path))?
+        }
+        None => {
+            // The typed configuration of the ECDS file, moved to where it goes in the proxy's own.
+            let ecds = ecds(arguments, file)?;
+            let root = tree::parse(&ecds)?.documents().next().and_then(|document| tree::root(&document));
+            let config = root.and_then(|root| tree::walk(&root, &["resources".into(), 0.into(), "typed_config".into()]));
+            let range = tree::range(&config.context("the ECDS file has no filter")?, &ecds);
+            let config = ecds.get(range).unwrap_or_default();
+            let indented: String = config.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).map(|line| indent(line, 12)).collect();
+            replace(&text, &filter, &format!("name: traffic-policy\n            typed_config:\n{}", indented.trim_end()))?
+        }
+    };
+    let mirror = policy.mirror_headers.first().map_or(MIRROR_HEADER, String::as_str);
+    Ok(text.replace(ROUTING_HEADER, &policy.routing_header).replace(MIRROR_HEADER, mirror))
+}
+
+fn indent(line: &str, spaces: usize) -> String {
+    if line.is_empty() { "\n".to_owned() } else { format!("{:spaces$}  {line}\n", "") }
+}
+
+/// Replaces the value at `path` by `new`, which starts where the value started.
+fn replace(text: &str, path: &[tree::Step], new: &str) -> anyhow::Result<String> {
+    let root = tree::parse(text)?.documents().next().and_then(|document| tree::root(&document));
+    let value = root.and_then(|root| tree::walk(&root, path)).context("the template has no such place")?;
+    let range = tree::range(&value, text);
+    let (before, after) = (text.get(..range.start).unwrap_or_default(), text.get(range.end..).unwrap_or_default());
+    Ok(format!("{before}{new}{after}"))
+}
+
+fn cluster(Address { cluster, host, port }: &Address) -> String {
+    let kind = if host.parse::<IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
+    let (name, host) = (scalar(cluster), scalar(host));
+    format!(
+        "  - name: {name}
+    type: {kind}
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: {name}
+      endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }} }}] }}]
+"
+    )
+}
+
+/// A text as a YAML scalar, in quotes only where it needs them.
+fn scalar(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(is_plain);
+    let is_address = text.parse::<std::net::Ipv4Addr>().is_ok();
+    let means_else = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
+    if (is_word && !means_else) || is_address { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+impl Arguments {
+    /// Where the hosts of a cluster are.
+    fn address(&self, cluster: &str) -> Address {
+        let given = self.clusters.iter().find(|address| address.cluster == cluster).cloned();
+        given.unwrap_or_else(|| {
+            // Istio's own names say where: outbound|8080|v2|model.prod.svc.cluster.local
+            let parts: Vec<_> = cluster.split('|').collect();
+            let (host, port) = match parts.as_slice() {
+                [_, port, _, host] => (*host, port.parse().unwrap_or(80)),
+                _ => (cluster, 80),
+            };
+            Address { cluster: cluster.to_owned(), host: host.to_owned(), port }
+        })
+    }
+}
+
+/// All backends that serve or get copies.
+fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
+    let plans = policy.endpoints().flat_map(|endpoint| std::iter::once(endpoint.traffic()).chain(endpoint.cohorts().map(Cohort::traffic)));
+    let serving = plans.flat_map(Traffic::shares).map(|(backend, _)| &**backend);
+    serving.chain(policy.shadows().map(|shadow| &*shadow.backend))
+}
+
+/// The clusters that the policy may name, each once, in the order in which it does.
+fn clusters(policy: &Policy) -> Vec<&str> {
+    let mut known = BTreeSet::new();
+    let all = policy.default_cluster.as_deref().into_iter().chain(backends(policy).map(|backend| backend.cluster.as_str()));
+    all.filter(|cluster| known.insert(*cluster)).collect()
+}
+
+/// The cluster that serves where the filter does not.
+fn fallback(policy: &Policy) -> Option<&str> {
+    let first = policy.endpoints().next().map(|endpoint| {
+        let largest = endpoint.traffic().shares().max_by(|(_, a), (_, b)| a.total_cmp(b));
+        largest.map_or("", |(backend, _)| backend.cluster.as_str())
+    });
+    policy.default_cluster.as_deref().or(first)
+}
+
+fn documents(documents: &[Value]) -> anyhow::Result<String> {
+    let text: Result<Vec<_>, _> = documents.iter().map(serde_saphyr::to_string).collect();
+    Ok(text?.join("---\n"))
+}
+
+fn istio(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
+    let Arguments { image, namespace, gateway, .. } = arguments;
+    let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
+    let plugin = json!({
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": "WasmPlugin",
+        "metadata": metadata("traffic-policy"),
+        "spec": {
+            "selector": { "matchLabels": { "istio": gateway } },
+            "url": format!("oci://{image}"),
+            "pluginName": "traffic-policy",
+            "failStrategy": "FAIL_RELOAD",
+            "match": [{ "mode": "CLIENT" }],
+            "pluginConfig": document,
+        },
+    });
+    let fallback = fallback(policy).context("the policy has no endpoint")?;
+    let early = json!({
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [{ "append": {
+                "header": { "key": policy.routing_header, "value": fallback },
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            } }],
+        },
+    });
+    let manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let filter = json!({
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": metadata("traffic-policy-routes"),
+        "spec": {
+            "workloadSelector": { "labels": { "istio": gateway } },
+            "configPatches": [
+                {
+                    "applyTo": "HTTP_ROUTE",
+                    "match": { "context": "GATEWAY" },
+                    "patch": { "operation": "MERGE", "value": { "route": { "cluster_header": policy.routing_header } } },
+                },
+                {
+                    "applyTo": "NETWORK_FILTER",
+                    "match": { "context": "GATEWAY", "listener": { "filterChain": { "filter": { "name": "envoy.filters.network.http_connection_manager" } } } },
+                    "patch": { "operation": "MERGE", "value": { "typed_config": { "@type": manager, "early_header_mutation_extensions": [early] } } },
+                },
+            ],
+        },
+    });
+    documents(&[plugin, filter])
+}
+
+fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
+    let Arguments { image, namespace, gateway, .. } = arguments;
+    let fallback = fallback(policy).context("the policy has no endpoint")?;
+    let backend = |cluster: &str| {
+        let Address { host, port, .. } = arguments.address(cluster);
+        // A Service of the same namespace, by its short name.
+        json!([{ "name": host.split('.').next().unwrap_or_default(), "port": port }])
+    };
+    let mut rules: Vec<_> = clusters(policy).iter().map(|cluster| {
+        json!({
+            "matches": [{ "headers": [{ "name": policy.routing_header, "value": cluster }] }],
+            "backendRefs": backend(cluster),
+        })
+    }).collect();
+    rules.push(json!({ "backendRefs": backend(fallback) }));
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": { "name": "traffic-policy", "namespace": namespace },
+        "spec": { "parentRefs": [{ "name": gateway }], "rules": rules },
+    });
+    let extension = json!({
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyExtensionPolicy",
+        "metadata": { "name": "traffic-policy", "namespace": namespace },
+        "spec": {
+            "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "traffic-policy" }],
+            "wasm": [{
+                "name": "traffic-policy",
+                "rootID": "traffic-policy",
+                "failOpen": false,
+                "code": { "type": "Image", "image": { "url": image } },
+                "config": document,
+            }],
+        },
+    });
+    documents(&[extension, route])
+}

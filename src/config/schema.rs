@@ -1,0 +1,107 @@
+//! The JSON Schema of the document, from its types: what editors complete and validate with.
+//!
+//! It knows the shape; sums of shares, names and regexes are judged by the compiler alone.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::matching::{MatchConfig, MatchFields};
+use super::{AffinityConfig, AffinityFields, Fraction, PolicyConfig, Rate, ShadowConfig, ShadowFields, Share, Whole};
+use crate::named::Named;
+
+/// The JSON Schema (draft 2020-12) of the policy, with descriptions.
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = false);
+    let mut schema = settings.with_transform(RecursiveTransform(without_null)).into_generator().into_root_schema_for::<PolicyConfig>();
+    schema.insert("title".to_owned(), "Traffic policy".into());
+    schema.to_value()
+}
+
+/// Fields may be left out, but not `null`: an option's schema is that of its value. `affinity` alone says so by a `const`.
+fn without_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if object.get("default") == Some(&Value::Null) {
+        object.remove("default");
+    }
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(schemas)) = object.get_mut("anyOf") {
+        schemas.retain(|schema| schema.get("type").is_none_or(|name| name != "null"));
+        if let [Value::Object(only)] = schemas.as_slice() {
+            let only = only.clone();
+            object.remove("anyOf");
+            object.extend(only);
+        }
+    }
+}
+
+/// Gives a type the schema that an expression makes of the generator.
+macro_rules! schema_of {
+    ($type:ty, $name:literal, $generator:ident => $schema:expr) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema($generator: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+impl<V: JsonSchema> JsonSchema for Named<V> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("NamedOf{}", V::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<V>() })
+    }
+}
+
+schema_of!(Share, "Share", _generator => json_schema!({
+    "description": "A share of the traffic: 0 to 1, or a percentage if all shares add up to 100.",
+    "type": "number", "minimum": 0, "maximum": 100.001
+}));
+
+schema_of!(Fraction, "Fraction", _generator => json_schema!({
+    "description": "A fraction of the requests.", "type": "number", "minimum": 0, "maximum": 1
+}));
+
+schema_of!(Rate, "Rate", _generator => json_schema!({
+    "description": "Events a second.", "type": "number", "exclusiveMinimum": 0
+}));
+
+schema_of!(Whole, "Whole", _generator => json_schema!({ "type": "integer", "minimum": 0 }));
+
+schema_of!(MatchConfig, "Match", generator => json_schema!({
+    "description": "A match, or a list of matches one of which must hold.",
+    "anyOf": [
+        generator.subschema_for::<MatchFields>(),
+        { "type": "array", "items": generator.subschema_for::<MatchFields>(), "minItems": 1 }
+    ]
+}));
+
+schema_of!(AffinityConfig, "Affinity", generator => json_schema!({
+    "description": "Session affinity; `null` for none.",
+    "anyOf": [{ "const": null }, generator.subschema_for::<AffinityFields>()]
+}));
+
+schema_of!(ShadowConfig, "Shadow", generator => json_schema!({
+    "description": "A fraction, or an object with options.",
+    "anyOf": [generator.subschema_for::<Fraction>(), generator.subschema_for::<ShadowFields>()]
+}));
