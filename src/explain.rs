@@ -104,11 +104,8 @@ impl Trial {
     }
 
     fn new(name: &str, matching: &Match, request: &impl Request) -> Self {
-        let check = |rule: &Rule| Check {
-            rule: rule.to_string(),
-            found: found(rule, request),
-            holds: rule.matches(request),
-        };
+        let check =
+            |rule: &Rule| Check { rule: rule.to_string(), found: found(rule, request), holds: rule.matches(request) };
         let alternatives = matching.0.iter().map(|AllOf(rules)| rules.iter().map(check).collect()).collect();
         Self { name: name.to_owned(), alternatives }
     }
@@ -191,8 +188,12 @@ impl<'policy> Explanation<'policy> {
     }
 
     fn chance(&self, shadow: &'policy Shadow, request: &impl Request) -> Chance<'policy> {
-        let served_for_it: f64 =
-            self.backends.iter().filter(|standing| shadow.is_for(standing.backend)).map(|standing| standing.chance).sum();
+        let served_for_it: f64 = self
+            .backends
+            .iter()
+            .filter(|standing| shadow.is_for(standing.backend))
+            .map(|standing| standing.chance)
+            .sum();
         let skip = shadow::why_never(request).or_else(|| (!shadow.takes_method(request)).then_some(Skip::Method));
         let (copied, chance) = match (skip, self.point) {
             (Some(skip), _) => (Copied::Never(skip), 0.0),

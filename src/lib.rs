@@ -54,11 +54,11 @@ mod source;
 mod traffic;
 
 pub use affinity::{Affinity, DEFAULT_KEY_HEADER};
+#[cfg(not(target_arch = "wasm32"))]
+pub use config::schema;
 pub use decision::{Decision, Reason};
 pub use error::{PolicyError, PolicyErrors, Unknown, member};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
-#[cfg(not(target_arch = "wasm32"))]
-pub use config::schema;
 pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
 pub use request::Request;
 pub use traffic::{Backend, Traffic};

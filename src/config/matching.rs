@@ -24,7 +24,10 @@ pub struct MatchFields {
     #[serde(default, deserialize_with = "given")]
     pub path: Option<PathFields>,
     /// Methods in upper case.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$")))
+    )]
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
     /// Hosts: `example.com`, or `*.example.com` for all under it. Case and port make no difference.

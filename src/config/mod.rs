@@ -64,7 +64,10 @@ pub struct EndpointConfig {
     #[serde(default, deserialize_with = "given")]
     pub route: Option<String>,
     /// Methods in upper case, short for `"match": {"methods": […]}`. Default: any method.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$")))
+    )]
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
     /// Which requests it takes, together with `route` and `methods`. Default: every request.
@@ -228,7 +231,10 @@ pub struct ShadowFields {
     #[serde(default)]
     pub sample: Sample,
     /// Only these methods are copied, in upper case. Default: any method.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$")))
+    )]
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
     /// Only the requests that these backends of the traffic serve are copied. Default: any backend.

@@ -16,7 +16,10 @@ use crate::named::Named;
 /// The JSON Schema (draft 2020-12) of the policy, with descriptions.
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = false);
-    let mut schema = settings.with_transform(RecursiveTransform(without_null)).into_generator().into_root_schema_for::<PolicyConfig>();
+    let mut schema = settings
+        .with_transform(RecursiveTransform(without_null))
+        .into_generator()
+        .into_root_schema_for::<PolicyConfig>();
     schema.insert("title".to_owned(), "Traffic policy".into());
     schema.to_value()
 }

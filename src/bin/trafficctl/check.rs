@@ -9,10 +9,10 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 use traffic_policy::{Policy, PolicyError};
 
+use crate::Outcome;
 use crate::file::{Embedded, PolicyFile};
 use crate::lint;
 use crate::source::Source;
-use crate::Outcome;
 
 /// The options of `check`.
 #[derive(clap::Args)]
@@ -64,7 +64,8 @@ impl Finding {
 impl From<&PolicyError> for Finding {
     fn from(error: &PolicyError) -> Self {
         let PolicyError { place, problem, remedy, unknown } = error;
-        let known = |unknown: &traffic_policy::Unknown| did_you_mean(&unknown.name, unknown.known.iter().map(String::as_str));
+        let known =
+            |unknown: &traffic_policy::Unknown| did_you_mean(&unknown.name, unknown.known.iter().map(String::as_str));
         let help = unknown.as_ref().and_then(known);
         Self { is_error: true, places: vec![place.clone()], problem: problem.clone(), remedy: remedy.clone(), help }
     }
@@ -77,7 +78,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let file = PolicyFile::read(path)?;
         // Envoy takes the paths from where it runs, which may be where the file is.
         let beside = |follow: &PathBuf| path.parent().map(|folder| folder.join(follow)).filter(|path| path.exists());
-        let found = file.follows.iter().filter_map(|follow| if follow.exists() { Some(follow.clone()) } else { beside(follow) });
+        let found = file
+            .follows
+            .iter()
+            .filter_map(|follow| if follow.exists() { Some(follow.clone()) } else { beside(follow) });
         let follows: Vec<_> = found.filter(|path| !arguments.files.contains(path)).collect();
         files.push(file);
         for path in follows {
@@ -90,7 +94,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let clusters: BTreeSet<String> = files.iter().flat_map(|file| file.clusters.iter().cloned()).collect();
     let are_known = !clusters.is_empty() && !files.iter().any(|file| file.has_dynamic_clusters);
-    let context = lint::Context { clusters: are_known.then_some(clusters), requests_per_second: arguments.rate, is_change: false };
+    let context = lint::Context {
+        clusters: are_known.then_some(clusters),
+        requests_per_second: arguments.rate,
+        is_change: false,
+    };
     let (mut errors, mut warnings) = (0, 0);
     let mut report = Vec::new();
     for file in &files {
@@ -106,9 +114,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     }
     if arguments.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&json!({ "errors": errors, "warnings": warnings, "findings": report }))?);
+        anstream::println!(
+            "{}",
+            serde_json::to_string_pretty(&json!({ "errors": errors, "warnings": warnings, "findings": report }))?
+        );
     } else {
-        let names: Vec<_> = files.iter().filter(|file| !file.policies.is_empty()).map(|file| file.path.display().to_string()).collect();
+        let names: Vec<_> =
+            files.iter().filter(|file| !file.policies.is_empty()).map(|file| file.path.display().to_string()).collect();
         anstream::println!("{}: {}", names.join(", "), summary(errors, warnings));
     }
     Ok(Outcome::good(errors == 0 && (warnings == 0 || !arguments.deny_warnings)))
@@ -129,7 +141,8 @@ pub fn findings(file: &PolicyFile, policy: &Embedded, context: &lint::Context) -
     match Policy::from_json(&file.json(policy)) {
         Err(errors) => errors.0.iter().map(Finding::from).collect(),
         Ok(parsed) => {
-            let of_filter = parsed.warnings.iter().map(|warning| Finding::warning(&warning.place, &warning.message, ""));
+            let of_filter =
+                parsed.warnings.iter().map(|warning| Finding::warning(&warning.place, &warning.message, ""));
             let document = file.value(policy).unwrap_or_default();
             of_filter.chain(lint::lint(&document, &parsed.policy, context)).collect()
         }
@@ -146,12 +159,16 @@ pub fn show(file: &PolicyFile, policy: &Embedded, findings: &[Finding]) {
     for finding in findings {
         let level = if finding.is_error { Level::ERROR } else { Level::WARNING };
         let message = finding.message();
-        let name = if policy.holder.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.holder) };
+        let name =
+            if policy.holder.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.holder) };
         let ranges = finding.places.iter().filter_map(|place| source.find(place));
-        let mut annotations = ranges.enumerate().map(|(n, range)| {
-            let kind = if n == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-            kind.span(range)
-        }).peekable();
+        let mut annotations = ranges
+            .enumerate()
+            .map(|(n, range)| {
+                let kind = if n == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                kind.span(range)
+            })
+            .peekable();
         let mut group = level.primary_title(message.as_str()).elements(None::<annotate_snippets::Message<'_>>);
         if annotations.peek().is_some() {
             group = group.element(Snippet::source(source.text.as_str()).path(name.as_str()).annotations(annotations));
@@ -192,7 +209,10 @@ fn as_json(file: &PolicyFile, policy: &Embedded, findings: &[Finding]) -> Vec<Va
 /// Asks whether the most similar of the known names was meant, if one is similar.
 pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    let (nearest, distance) = known.filter(|known| *known != name).map(|known| (known, distance(known))).min_by_key(|(_, distance)| *distance)?;
+    let (nearest, distance) = known
+        .filter(|known| *known != name)
+        .map(|known| (known, distance(known)))
+        .min_by_key(|(_, distance)| *distance)?;
     let is_near = distance <= 1 + name.chars().count() / 5;
     (is_near && distance < nearest.chars().count()).then(|| format!("did you mean {nearest:?}?"))
 }

@@ -85,7 +85,12 @@ pub fn summary_of_change(old: &Policy, new: &Policy) {
 
 fn in_words(moved: &Moved) -> String {
     let Moved { moved, least, needless } = moved;
-    format!("moves {} of the users (at least {} must), {} needlessly", percent(*moved), percent(*least), percent(*needless))
+    format!(
+        "moves {} of the users (at least {} must), {} needlessly",
+        percent(*moved),
+        percent(*least),
+        percent(*needless)
+    )
 }
 
 fn warn(change: &Change) {
@@ -93,11 +98,18 @@ fn warn(change: &Change) {
     let Some(users) = &change.users else { return };
     if users.moved.needless > 0.0 {
         let why = if change.notes.is_empty() { String::new() } else { format!(" ({})", change.notes.join("; ")) };
-        anstream::eprintln!("{WARNING}warning{WARNING:#}: {}: {} of the users move who need not{why}", change.name, percent(users.moved.needless));
+        anstream::eprintln!(
+            "{WARNING}warning{WARNING:#}: {}: {} of the users move who need not{why}",
+            change.name,
+            percent(users.moved.needless)
+        );
     }
     for (key, from, to) in &users.keys {
         if is_needless(&users.before, &users.after, from, to) {
-            anstream::eprintln!("{WARNING}warning{WARNING:#}: {}: the user {key:?} moves from {from} to {to}, and need not", change.name);
+            anstream::eprintln!(
+                "{WARNING}warning{WARNING:#}: {}: the user {key:?} moves from {from} to {to}, and need not",
+                change.name
+            );
         }
     }
 }
@@ -190,8 +202,8 @@ fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, ch
     let order = |cohorts: &mut dyn Iterator<Item = &Cohort>, is_in: &dyn Fn(&str) -> bool| -> Vec<String> {
         cohorts.map(|cohort| cohort.name.to_string()).filter(|name| is_in(name)).collect()
     };
-    let is_reordered =
-        order(&mut before.cohorts(), &|name| new(name).is_some()) != order(&mut after.cohorts(), &|name| old(name).is_some());
+    let is_reordered = order(&mut before.cohorts(), &|name| new(name).is_some())
+        != order(&mut after.cohorts(), &|name| old(name).is_some());
     if is_reordered {
         common.push("the cohorts are tried in another order".to_owned());
     }
@@ -208,7 +220,10 @@ fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, ch
                 before.traffic()
             }
             None => {
-                notes.push(format!("a new cohort, whose users the endpoint's own traffic served: {}", cohort.matching()));
+                notes.push(format!(
+                    "a new cohort, whose users the endpoint's own traffic served: {}",
+                    cohort.matching()
+                ));
                 before.traffic()
             }
         };
@@ -245,9 +260,14 @@ impl Placed<'_> {
         let mut moving = Vec::new();
         let movement = match self.keys {
             Some(keys) => {
-                let serve = |key: &Vec<u8>| (&before.choose(old.salt().point(key)).name, &after.choose(new.salt().point(key)).name);
+                let serve = |key: &Vec<u8>| {
+                    (&before.choose(old.salt().point(key)).name, &after.choose(new.salt().point(key)).name)
+                };
                 let moves = keys.iter().map(|key| (key, serve(key))).filter(|(_, (from, to))| from != to);
-                moving.extend(moves.map(|(key, (from, to))| (String::from_utf8_lossy(key).into_owned(), from.clone(), to.clone())));
+                moving
+                    .extend(moves.map(|(key, (from, to))| {
+                        (String::from_utf8_lossy(key).into_owned(), from.clone(), to.clone())
+                    }));
                 Movement::of_seen(keys.iter().map(serve).map(|(from, to)| (from.as_str(), to.as_str())))
             }
             None if self.is_alike => Movement::of_placed(&shares_before, &shares_after),
@@ -277,7 +297,10 @@ fn notes_of_affinity(before: Option<&Affinity>, after: Option<&Affinity>) -> Vec
     notes
 }
 
-fn notes_of_shadows<'a>(before: impl Iterator<Item = &'a Shadow>, after: impl Iterator<Item = &'a Shadow>) -> Vec<String> {
+fn notes_of_shadows<'a>(
+    before: impl Iterator<Item = &'a Shadow>,
+    after: impl Iterator<Item = &'a Shadow>,
+) -> Vec<String> {
     let words = |shadow: &Shadow| {
         let methods = shadow.methods().map(|methods| format!(", only {}", methods.join(" "))).unwrap_or_default();
         let from = shadow.only_from().map(|from| format!(", only of {}", from.join(" "))).unwrap_or_default();
@@ -293,7 +316,9 @@ fn notes_of_shadows<'a>(before: impl Iterator<Item = &'a Shadow>, after: impl It
 }
 
 fn notes_of_clusters(before: &Traffic, after: &Traffic) -> Vec<String> {
-    let cluster = |backend: &str| after.shares().find(|(other, _)| other.name == backend).map(|(backend, _)| backend.cluster.clone());
+    let cluster = |backend: &str| {
+        after.shares().find(|(other, _)| other.name == backend).map(|(backend, _)| backend.cluster.clone())
+    };
     let changed = before.shares().filter_map(|(backend, _)| {
         let now = cluster(&backend.name).filter(|now| *now != backend.cluster)?;
         Some(format!("{} has another cluster: {} → {now}", backend.name, backend.cluster))

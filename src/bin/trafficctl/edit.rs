@@ -49,8 +49,13 @@ pub fn edited(file: &PolicyFile, policy: &Embedded, changes: &[Change]) -> anyho
         Form::Bytes(_) => anyhow::bail!("{} holds no policy yet", file.path.display()),
     };
     let edited = PolicyFile::parse(&file.path, text)?;
-    let is_as_expected = edited.only_policy().and_then(|policy| edited.value(policy)).is_ok_and(|value| is_same(&value, &expected));
-    ensure!(is_as_expected, "{} is laid out in a way that can't be edited: write the policy in block style or as JSON", file.path.display());
+    let is_as_expected =
+        edited.only_policy().and_then(|policy| edited.value(policy)).is_ok_and(|value| is_same(&value, &expected));
+    ensure!(
+        is_as_expected,
+        "{} is laid out in a way that can't be edited: write the policy in block style or as JSON",
+        file.path.display()
+    );
     Ok(edited)
 }
 
@@ -70,7 +75,8 @@ fn is_same(this: &Value, other: &Value) -> bool {
             this.len() == other.len() && this.iter().zip(other).all(|(this, other)| is_same(this, other))
         }
         (Value::Object(this), Value::Object(other)) => {
-            this.len() == other.len() && this.iter().all(|(key, value)| other.get(key).is_some_and(|other| is_same(value, other)))
+            this.len() == other.len()
+                && this.iter().all(|(key, value)| other.get(key).is_some_and(|other| is_same(value, other)))
         }
         _ => this == other,
     }
@@ -123,7 +129,9 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
             let parent = tree::walk(&policy, parent)?;
             // JSON wants its names in quotes, and YAML takes them.
             match parent.as_mapping()? {
-                mapping if mapping.is_flow_style() => mapping.set(ScalarValue::double_quoted(key.as_str()), &node(value)?),
+                mapping if mapping.is_flow_style() => {
+                    mapping.set(ScalarValue::double_quoted(key.as_str()), &node(value)?)
+                }
                 mapping => mapping.set(key.as_str(), &node(value)?),
             }
         }
@@ -139,7 +147,7 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
             let parent = tree::walk(&policy, parent)?;
             match (last, &parent) {
                 (Step::Key(key), YamlNode::Mapping(mapping)) if mapping.is_flow_style() => {
-                    let n = mapping.find_entry_index_by_key(key.as_str())?;
+                    let n = mapping.entries().position(|entry| entry.key_matches(key.as_str()))?;
                     return remove_in_flow(text, &entries(mapping, text)?, n);
                 }
                 (Step::Index(n), YamlNode::Sequence(list)) if list.is_flow_style() => {
@@ -157,8 +165,13 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
 fn insert_in_flow(text: &str, list: &Sequence, n: usize, element: &str) -> String {
     let elements = elements(list, text);
     let whole = tree::range(&YamlNode::Sequence(list.clone()), text);
-    let (Some(first), Some(last)) = (elements.first(), elements.last()) else { return splice(text, whole, &format!("[{element}]")) };
-    let lead = text.get(whole.start + 1..first.start).filter(|lead| lead.trim().is_empty() && lead.contains('\n')).unwrap_or(" ");
+    let (Some(first), Some(last)) = (elements.first(), elements.last()) else {
+        return splice(text, whole, &format!("[{element}]"));
+    };
+    let lead = text
+        .get(whole.start + 1..first.start)
+        .filter(|lead| lead.trim().is_empty() && lead.contains('\n'))
+        .unwrap_or(" ");
     match elements.get(n) {
         Some(next) => splice(text, next.start..next.start, &format!("{element},{lead}")),
         None => splice(text, last.end..last.end, &format!(",{lead}{element}")),
@@ -181,7 +194,9 @@ fn elements(list: &Sequence, text: &str) -> Vec<Range<usize>> {
 }
 
 fn entries(mapping: &Mapping, text: &str) -> Option<Vec<Range<usize>>> {
-    let entry = |entry: MappingEntry| Some(tree::range(&entry.key_node()?, text).start..tree::range(&entry.value_node()?, text).end);
+    let entry = |entry: MappingEntry| {
+        Some(tree::range(&entry.key_node()?, text).start..tree::range(&entry.value_node()?, text).end)
+    };
     mapping.entries().map(entry).collect()
 }
 
@@ -192,7 +207,8 @@ fn splice(text: &str, range: Range<usize>, new: &str) -> String {
 
 /// Replaces the string at `path` by `new`, in the style in which it is written.
 fn replace_text(text: &str, document: usize, path: &[Step], new: &str, is_base64: bool) -> anyhow::Result<String> {
-    let old = tree::parse(text)?.documents().nth(document).and_then(|document| tree::walk(&tree::root(&document)?, path));
+    let old =
+        tree::parse(text)?.documents().nth(document).and_then(|document| tree::walk(&tree::root(&document)?, path));
     let range = tree::range(&old.context("no such place in the file")?, text);
     let written = text.get(range.clone()).unwrap_or_default();
     let new = if is_base64 {
@@ -201,7 +217,11 @@ fn replace_text(text: &str, document: usize, path: &[Step], new: &str, is_base64
         // The first line that is not empty tells the indentation.
         let first = block.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let indent: String = first.chars().take_while(|c| *c == ' ').collect();
-        let lines: Vec<_> = new.trim_end().lines().map(|line| if line.is_empty() { String::new() } else { format!("{indent}{line}") }).collect();
+        let lines: Vec<_> = new
+            .trim_end()
+            .lines()
+            .map(|line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
+            .collect();
         format!("{header}\n{}", lines.join("\n"))
     } else {
         // A string of JSON is one of YAML, too.

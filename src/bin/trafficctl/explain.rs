@@ -42,7 +42,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if explanation.endpoint.is_none() {
         match &policy.default_cluster {
             Some(cluster) => anstream::println!("  no endpoint takes it: the default cluster {cluster} serves"),
-            None => anstream::println!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
+            None => anstream::println!(
+                "  no endpoint takes it, and there is no default_cluster: the routing header is removed"
+            ),
         }
         return Ok(Outcome::Good);
     }
@@ -101,7 +103,9 @@ fn key(explanation: &Explanation<'_>) {
     }
     for tried in &explanation.keys {
         match &tried.key {
-            Some(key) => anstream::println!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key)),
+            Some(key) => {
+                anstream::println!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key))
+            }
             None => anstream::println!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
         }
     }
@@ -122,10 +126,16 @@ fn backends(explanation: &Explanation<'_>) {
     for standing in &explanation.backends {
         let name = &standing.backend.name;
         let share = percent(standing.share);
-        let cluster = if standing.backend.cluster == *name { String::new() } else { format!("  cluster {}", standing.backend.cluster) };
+        let cluster = if standing.backend.cluster == *name {
+            String::new()
+        } else {
+            format!("  cluster {}", standing.backend.cluster)
+        };
         match standing.score {
             Some(score) if standing.chance > 0.0 => {
-                anstream::println!("  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}");
+                anstream::println!(
+                    "  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}"
+                );
             }
             Some(score) => anstream::println!("  {name:width$}  share {share:>9}  score {score:.4}"),
             None => anstream::println!("  {name:width$}  chance {share:>9}{cluster}"),
@@ -149,7 +159,9 @@ fn why(chance: &Chance<'_>) -> String {
     let shadow = chance.shadow;
     let draw = match chance.copied {
         Copied::Never(skip) => return format!("never copied: {}", skip.name()),
-        Copied::ByKey if chance.chance > 0.0 => format!("of {}, by key: this key is copied", percent(shadow.fraction())),
+        Copied::ByKey if chance.chance > 0.0 => {
+            format!("of {}, by key: this key is copied", percent(shadow.fraction()))
+        }
         Copied::ByKey => format!("of {}, by key: this key is not copied", percent(shadow.fraction())),
         Copied::ByRequest => format!("{} of the requests, each drawn for itself", percent(shadow.fraction())),
     };
@@ -163,14 +175,16 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
     let check = |check: &Check| json!({ "rule": check.rule, "found": check.found, "holds": check.holds });
     let trials = |trials: &[Trial]| -> Vec<Value> {
         let trial = |trial: &Trial| {
-            let alternatives: Vec<Vec<_>> = trial.alternatives.iter().map(|checks| checks.iter().map(check).collect()).collect();
+            let alternatives: Vec<Vec<_>> =
+                trial.alternatives.iter().map(|checks| checks.iter().map(check).collect()).collect();
             json!({ "name": trial.name, "holds": trial.holds(), "alternatives": alternatives })
         };
         trials.iter().map(trial).collect()
     };
-    let keys = explanation.keys.iter().map(|tried| {
-        json!({ "source": tried.source, "key": tried.key.as_deref().map(String::from_utf8_lossy) })
-    });
+    let keys = explanation
+        .keys
+        .iter()
+        .map(|tried| json!({ "source": tried.source, "key": tried.key.as_deref().map(String::from_utf8_lossy) }));
     let backends = explanation.backends.iter().map(|standing| {
         json!({
             "name": standing.backend.name,

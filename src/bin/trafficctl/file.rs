@@ -99,7 +99,8 @@ impl PolicyFile {
 
     fn yaml_documents(&self) -> anyhow::Result<Vec<Value>> {
         let parse = |document: yaml_edit::Document| {
-            serde_saphyr::from_str(&document.to_string()).with_context(|| format!("{} is not YAML", self.path.display()))
+            serde_saphyr::from_str(&document.to_string())
+                .with_context(|| format!("{} is not YAML", self.path.display()))
         };
         tree::parse(&self.text)?.documents().map(parse).collect()
     }
@@ -123,7 +124,11 @@ impl PolicyFile {
         ensure!(!self.policies.is_empty(), "{}", self.no_policy());
         let [only] = self.policies.as_slice() else {
             let holders: Vec<_> = self.policies.iter().map(|policy| policy.holder.as_str()).collect();
-            bail!("{} holds several policies ({}): put each into a file of its own", self.path.display(), holders.join(", "));
+            bail!(
+                "{} holds several policies ({}): put each into a file of its own",
+                self.path.display(),
+                holders.join(", ")
+            );
         };
         Ok(only)
     }
@@ -268,7 +273,9 @@ fn envoy_filter(config: &Value, document: usize, mut path: Vec<Step>) -> Found {
             let bytes = BASE64_STANDARD.decode(text).unwrap_or_default();
             Form::Text { document, path, json: String::from_utf8_lossy(&bytes).into_owned(), is_base64: true }
         }
-        (Some(kind), _) if kind.ends_with("protobuf.StringValue") || kind.ends_with("protobuf.BytesValue") => Form::Bytes(b""),
+        (Some(kind), _) if kind.ends_with("protobuf.StringValue") || kind.ends_with("protobuf.BytesValue") => {
+            Form::Bytes(b"")
+        }
         (Some(_), _) => Form::Bytes(STRUCT_IN_BINARY),
     };
     Found { embedded: Embedded { holder: format!("the filter {name:?}"), form }, is_ours: names_us(config) }
@@ -278,7 +285,8 @@ fn envoy_filter(config: &Value, document: usize, mut path: Vec<Step>) -> Found {
 fn find_plugin(manifest: &Value, document: usize, to_manifest: &[Step], found: &mut Vec<Found>) {
     let path = [to_manifest, &["spec".into(), "pluginConfig".into()]].concat();
     let config = manifest.pointer("/spec/pluginConfig");
-    let is_ours = manifest.get("spec").is_some_and(names_us) || config.is_some_and(|config| config.get("endpoints").is_some());
+    let is_ours =
+        manifest.get("spec").is_some_and(names_us) || config.is_some_and(|config| config.get("endpoints").is_some());
     let form = if config.is_some() { Form::Value { document, path } } else { Form::Bytes(b"") };
     found.push(Found { embedded: Embedded { holder: holder(manifest), form }, is_ours });
 }
@@ -318,7 +326,8 @@ fn names_us(filter: &Value) -> bool {
 fn note_follows(value: &Value, follows: &mut Vec<PathBuf>) {
     if let Some(discovery) = value.get("config_discovery") {
         let types = discovery.get("type_urls").and_then(Value::as_array);
-        let is_wasm = types.into_iter().flatten().any(|kind| kind.as_str().is_some_and(|kind| kind.ends_with(".wasm.v3.Wasm")));
+        let is_wasm =
+            types.into_iter().flatten().any(|kind| kind.as_str().is_some_and(|kind| kind.ends_with(".wasm.v3.Wasm")));
         let path = discovery.pointer("/config_source/path_config_source/path").and_then(Value::as_str);
         follows.extend(path.filter(|_| is_wasm).map(PathBuf::from));
     }

@@ -32,7 +32,12 @@ pub fn lint(document: &Value, policy: &Policy, context: &Context) -> Vec<Finding
         unsafe_shadows(&place, endpoint, methods.as_ref(), &mut findings);
         for (n, cohort) in list(endpoint, "cohorts").enumerate() {
             let of_cohort = cohort.get("match").and_then(methods_of_match);
-            unsafe_shadows(&format!("{place}.cohorts[{n}]"), cohort, of_cohort.as_ref().or(methods.as_ref()), &mut findings);
+            unsafe_shadows(
+                &format!("{place}.cohorts[{n}]"),
+                cohort,
+                of_cohort.as_ref().or(methods.as_ref()),
+                &mut findings,
+            );
         }
     }
     let named = names(document);
@@ -77,14 +82,18 @@ fn unsafe_shadows(place: &str, plan: &Value, methods: Option<&Vec<&str>>, findin
     let is_unsafe = |method: &&str| !SAFE_METHODS.contains(method);
     let what = match methods {
         None => "every method, also POST, PUT and DELETE".to_owned(),
-        Some(methods) if methods.iter().any(is_unsafe) => methods.iter().copied().filter(is_unsafe).collect::<Vec<_>>().join(", "),
+        Some(methods) if methods.iter().any(is_unsafe) => {
+            methods.iter().copied().filter(is_unsafe).collect::<Vec<_>>().join(", ")
+        }
         Some(_) => return,
     };
     for (backend, shadow) in members(plan, "shadow") {
         let fraction = shadow.get("fraction").unwrap_or(shadow).as_f64().unwrap_or_default();
         if fraction > 0.0 && shadow.get("methods").is_none() {
             let problem = format!("copies {what}: what such a request does would be done twice");
-            let remedy = format!("name the methods that may be copied, as in {{\"fraction\": {fraction}, \"methods\": [\"GET\", \"HEAD\"]}}");
+            let remedy = format!(
+                "name the methods that may be copied, as in {{\"fraction\": {fraction}, \"methods\": [\"GET\", \"HEAD\"]}}"
+            );
             findings.push(Finding::warning(member(&member(place, "shadow"), backend), problem, remedy));
         }
     }
@@ -124,8 +133,13 @@ fn is_listed(document: &Value, backend: &str) -> bool {
 fn never_used(document: &Value, named: &BTreeMap<String, Vec<String>>, findings: &mut Vec<Finding>) {
     for (backend, _) in members(document, "backends") {
         if !named.contains_key(backend) {
-            let mut finding = Finding::warning(member("backends", backend), "the backend is listed and never used", "use it, or delete it");
-            finding.help = did_you_mean(backend, named.keys().map(String::as_str).filter(|name| !is_listed(document, name)));
+            let mut finding = Finding::warning(
+                member("backends", backend),
+                "the backend is listed and never used",
+                "use it, or delete it",
+            );
+            finding.help =
+                did_you_mean(backend, named.keys().map(String::as_str).filter(|name| !is_listed(document, name)));
             findings.push(finding);
         }
     }
@@ -149,11 +163,20 @@ fn named_once(document: &Value, named: &BTreeMap<String, Vec<String>>, findings:
     findings.push(finding);
 }
 
-fn unknown_clusters(document: &Value, named: &BTreeMap<String, Vec<String>>, clusters: &BTreeSet<String>, findings: &mut Vec<Finding>) {
+fn unknown_clusters(
+    document: &Value,
+    named: &BTreeMap<String, Vec<String>>,
+    clusters: &BTreeSet<String>,
+    findings: &mut Vec<Finding>,
+) {
     let known = || clusters.iter().map(String::as_str);
     let mut missing = |place: &str, cluster: &str| {
         if !clusters.contains(cluster) {
-            let mut finding = Finding::warning(place, format!("Envoy's configuration has no cluster {cluster:?}"), "add it, or name one that is there");
+            let mut finding = Finding::warning(
+                place,
+                format!("Envoy's configuration has no cluster {cluster:?}"),
+                "add it, or name one that is there",
+            );
             finding.help = did_you_mean(cluster, known());
             findings.push(finding);
         }
@@ -162,7 +185,8 @@ fn unknown_clusters(document: &Value, named: &BTreeMap<String, Vec<String>>, clu
         missing("default_cluster", cluster);
     }
     for (backend, places) in named {
-        let cluster = document.pointer("/backends").and_then(|backends| backends.get(backend)?.get("cluster")?.as_str());
+        let cluster =
+            document.pointer("/backends").and_then(|backends| backends.get(backend)?.get("cluster")?.as_str());
         match (cluster, places.first()) {
             (Some(cluster), _) => missing(&member(&member("backends", backend), "cluster"), cluster),
             (None, Some(place)) => missing(place, backend),

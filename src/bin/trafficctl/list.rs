@@ -58,7 +58,9 @@ fn shadow(shadow: &Shadow) -> String {
 }
 
 fn as_json(policy: &Policy) -> Value {
-    let traffic = |traffic: &Traffic| -> Value { traffic.shares().map(|(backend, share)| (backend.name.clone(), json!(share))).collect() };
+    let traffic = |traffic: &Traffic| -> Value {
+        traffic.shares().map(|(backend, share)| (backend.name.clone(), json!(share))).collect()
+    };
     let shadow = |shadow: &Shadow| (shadow.backend.name.clone(), json!(shadow.fraction()));
     let endpoints = policy.endpoints().map(|endpoint| {
         let cohorts = endpoint.cohorts().map(|cohort| {

@@ -32,7 +32,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// A policy is a JSON file, or stands in a file that carries it to a proxy: an ECDS file, an Envoy configuration, an Istio
 /// WasmPlugin, an EnvoyExtensionPolicy. What is accepted here is what the filter accepts: it is the same code.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = "Exit status: 0 all is well; 1 a policy or a change is wrong; 2 wrong usage, or a file that can't be read.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 all is well; 1 a policy or a change is wrong; 2 wrong usage, or a file that can't be read."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -151,7 +155,8 @@ fn main() -> ExitCode {
             const ERROR: anstyle::Style = AnsiColor::Red.on_default().bold();
             anstream::eprintln!("{ERROR}error{ERROR:#}: {error:#}");
             // What can't be read is no policy that is wrong.
-            let is_unreadable = error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() != ErrorKind::InvalidData);
+            let is_unreadable =
+                error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() != ErrorKind::InvalidData);
             ExitCode::from(if is_unreadable { 2 } else { 1 })
         }
     }

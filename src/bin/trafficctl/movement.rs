@@ -32,7 +32,11 @@ pub fn shares(traffic: &Traffic) -> Shares {
 impl Movement {
     /// What the placement function does with users who keep their keys and their salt.
     pub fn of_placed(before: &Shares, after: &Shares) -> Self {
-        Self::each(before, after, |from, to| if from == to { stay(before, after, from) } else { go(before, after, from, to) })
+        Self::each(
+            before,
+            after,
+            |from, to| if from == to { stay(before, after, from) } else { go(before, after, from, to) },
+        )
     }
 
     /// What happens to users who are placed anew, by another salt or another key.
@@ -135,14 +139,16 @@ mod tests {
     use traffic_policy::Backend;
     use traffic_policy::placement::mix;
 
-    use super::*;
+    use super::{Moved, Movement, shares};
 
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
         let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
-    const CHANGES: [(&[(&str, f64)], &[(&str, f64)]); 7] = [
+    type Shares = &'static [(&'static str, f64)];
+
+    const CHANGES: [(Shares, Shares); 7] = [
         (&[("a", 0.9), ("b", 0.1)], &[("a", 0.8), ("b", 0.2)]),
         (&[("a", 1.0)], &[("b", 1.0)]),
         (&[("a", 0.5), ("b", 0.5)], &[("b", 0.5), ("c", 0.5)]),
@@ -181,7 +187,9 @@ mod tests {
             let (before, after) = (shares(&traffic(before)), shares(&traffic(after)));
             let moved = Movement::of_placed(&before, &after).moved(&before, &after);
             assert_eq!(moved.needless, 0.0);
-            assert!(moved.least <= moved.moved + 1e-12 && moved.moved <= 2.0 * moved.least / (1.0 + moved.least) + 1e-12);
+            assert!(
+                moved.least <= moved.moved + 1e-12 && moved.moved <= 2.0 * moved.least / (1.0 + moved.least) + 1e-12
+            );
         }
     }
 

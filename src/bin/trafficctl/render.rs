@@ -23,6 +23,11 @@ const ROUTING_HEADER: &str = "x-traffic-cluster";
 const MIRROR_HEADER: &str = "x-traffic-mirror";
 const MODULE: &str = "target/wasm32-wasip1/release/traffic_policy.wasm";
 
+/// What is said of the file that Envoy watches.
+const WATCHED: &str =
+    "The filter, with its policy, comes from a file that Envoy watches. Replace the file by renaming a new one
+          # over it: the new policy is in force at once, on all workers, and a bad one changes nothing.";
+
 /// What a policy is rendered for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Form {
@@ -112,34 +117,64 @@ fn ecds(arguments: &Arguments, file: &PolicyFile) -> anyhow::Result<String> {
 }
 
 fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::Result<String> {
-    ensure!(policy.mirror_headers.len() < 2, "several mirror headers: render for one, and add a mirror policy for each other one");
+    ensure!(
+        policy.mirror_headers.len() < 2,
+        "several mirror headers: render for one, and add a mirror policy for each other one"
+    );
     let clusters = clusters(policy);
     let fallback = fallback(policy).context("the policy has no endpoint")?;
     let mut text = ENVOY.to_owned();
     let rendered: String = clusters.iter().map(|name| cluster(&arguments.address(name))).collect();
     text = replace(&text, &["static_resources".into(), "clusters".into()], rendered.trim())?;
     let manager: Vec<tree::Step> = vec![
-        "static_resources".into(), "listeners".into(), 0.into(), "filter_chains".into(), 0.into(), "filters".into(), 0.into(), "typed_config".into(),
+        "static_resources".into(),
+        "listeners".into(),
+        0.into(),
+        "filter_chains".into(),
+        0.into(),
+        "filters".into(),
+        0.into(),
+        "typed_config".into(),
     ];
     let mutation: [tree::Step; 7] = [
-        "early_header_mutation_extensions".into(), 0.into(), "typed_config".into(), "mutations".into(), 0.into(), "append".into(), "header".into(),
+        "early_header_mutation_extensions".into(),
+        0.into(),
+        "typed_config".into(),
+        "mutations".into(),
+        0.into(),
+        "append".into(),
+        "header".into(),
     ];
     text = replace(&text, &[manager.as_slice(), &mutation, &["value".into()]].concat(), &scalar(fallback))?;
     let filter = [manager.as_slice(), &["http_filters".into(), 0.into()]].concat();
     text = match &arguments.ecds {
         Some(path) => {
-            let discovery: [tree::Step; 4] = ["config_discovery".into(), "config_source".into(), "path_config_source".into(), "path".into()];
+            let discovery: [tree::Step; 4] =
+                ["config_discovery".into(), "config_source".into(), "path_config_source".into(), "path".into()];
             replace(&text, &[filter.as_slice(), &discovery].concat(), &scalar(path))?
         }
         None => {
             // The typed configuration of the ECDS file, moved to where it goes in the proxy's own.
             let ecds = ecds(arguments, file)?;
             let root = tree::parse(&ecds)?.documents().next().and_then(|document| tree::root(&document));
-            let config = root.and_then(|root| tree::walk(&root, &["resources".into(), 0.into(), "typed_config".into()]));
+            let config =
+                root.and_then(|root| tree::walk(&root, &["resources".into(), 0.into(), "typed_config".into()]));
             let range = tree::range(&config.context("the ECDS file has no filter")?, &ecds);
             let config = ecds.get(range).unwrap_or_default();
-            let indented: String = config.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).map(|line| indent(line, 12)).collect();
-            replace(&text, &filter, &format!("name: traffic-policy\n            typed_config:\n{}", indented.trim_end()))?
+            let indented: String = config
+                .lines()
+                .map(|line| line.strip_prefix("    ").unwrap_or(line))
+                .map(|line| indent(line, 12))
+                .collect();
+            let text = replace(
+                &text,
+                &filter,
+                &format!("name: traffic-policy\n            typed_config:\n{}", indented.trim_end()),
+            )?;
+            text.replace(
+                WATCHED,
+                "The filter, with its policy. To change it live, let Envoy take it from a file: --ecds.",
+            )
         }
     };
     let mirror = policy.mirror_headers.first().map_or(MIRROR_HEADER, String::as_str);
@@ -178,7 +213,8 @@ fn scalar(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(is_plain);
     let is_address = text.parse::<std::net::Ipv4Addr>().is_ok();
-    let means_else = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
+    let means_else =
+        ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
     if (is_word && !means_else) || is_address { text.to_owned() } else { Value::from(text).to_string() }
 }
 
@@ -200,7 +236,9 @@ impl Arguments {
 
 /// All backends that serve or get copies.
 fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
-    let plans = policy.endpoints().flat_map(|endpoint| std::iter::once(endpoint.traffic()).chain(endpoint.cohorts().map(Cohort::traffic)));
+    let plans = policy
+        .endpoints()
+        .flat_map(|endpoint| std::iter::once(endpoint.traffic()).chain(endpoint.cohorts().map(Cohort::traffic)));
     let serving = plans.flat_map(Traffic::shares).map(|(backend, _)| &**backend);
     serving.chain(policy.shadows().map(|shadow| &*shadow.backend))
 }
@@ -208,7 +246,8 @@ fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
 /// The clusters that the policy may name, each once, in the order in which it does.
 fn clusters(policy: &Policy) -> Vec<&str> {
     let mut known = BTreeSet::new();
-    let all = policy.default_cluster.as_deref().into_iter().chain(backends(policy).map(|backend| backend.cluster.as_str()));
+    let all =
+        policy.default_cluster.as_deref().into_iter().chain(backends(policy).map(|backend| backend.cluster.as_str()));
     all.filter(|cluster| known.insert(*cluster)).collect()
 }
 
@@ -253,7 +292,8 @@ fn istio(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Re
             } }],
         },
     });
-    let manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let manager =
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     let filter = json!({
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "EnvoyFilter",
@@ -285,12 +325,15 @@ fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -> an
         // A Service of the same namespace, by its short name.
         json!([{ "name": host.split('.').next().unwrap_or_default(), "port": port }])
     };
-    let mut rules: Vec<_> = clusters(policy).iter().map(|cluster| {
-        json!({
-            "matches": [{ "headers": [{ "name": policy.routing_header, "value": cluster }] }],
-            "backendRefs": backend(cluster),
+    let mut rules: Vec<_> = clusters(policy)
+        .iter()
+        .map(|cluster| {
+            json!({
+                "matches": [{ "headers": [{ "name": policy.routing_header, "value": cluster }] }],
+                "backendRefs": backend(cluster),
+            })
         })
-    }).collect();
+        .collect();
     rules.push(json!({ "backendRefs": backend(fallback) }));
     let route = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",

@@ -43,7 +43,8 @@ impl Arguments {
         let pseudo = [(":method", &self.method), (":path", &self.path), (":authority", &self.host)];
         let mut headers: Vec<_> = pseudo.map(|(name, value)| (name.to_owned(), value.clone())).into();
         for header in &self.headers {
-            let (name, value) = header.split_once(':').with_context(|| format!("-H {header:?} is not \"name: value\""))?;
+            let (name, value) =
+                header.split_once(':').with_context(|| format!("-H {header:?} is not \"name: value\""))?;
             let name = name.trim().to_ascii_lowercase();
             if name == "host" {
                 headers.retain(|(known, _)| known != ":authority");
@@ -53,7 +54,8 @@ impl Arguments {
             }
         }
         let property = |text: &String| {
-            let (path, value) = text.split_once('=').with_context(|| format!("--property {text:?} is not path=value"))?;
+            let (path, value) =
+                text.split_once('=').with_context(|| format!("--property {text:?} is not path=value"))?;
             Ok((path.split('/').map(str::to_owned).collect(), value.to_owned()))
         };
         let properties = self.properties.iter().map(property).collect::<anyhow::Result<_>>()?;

@@ -59,7 +59,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         rows.extend(simulate(&endpoint.name, None, endpoint.traffic(), endpoint.shadows(), points(0), by_key));
         for (n, cohort) in endpoint.cohorts().enumerate() {
             let points = points(n as u64 + 1);
-            rows.extend(simulate(&endpoint.name, Some(&cohort.name), cohort.traffic(), cohort.shadows(), points, by_key));
+            rows.extend(simulate(
+                &endpoint.name,
+                Some(&cohort.name),
+                cohort.traffic(),
+                cohort.shadows(),
+                points,
+                by_key,
+            ));
         }
     }
     if arguments.json {
@@ -86,7 +93,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     right(&mut table, &[4, 5, 7, 8]);
     anstream::println!("{table}");
     let of = rows.first().map_or(0, |row| row.of);
-    anstream::println!("{of} requests for each endpoint and cohort. Chance leaves the bounds once in {:.0} times.", 1.0 / FALSE_ALARM);
+    anstream::println!(
+        "{of} requests for each endpoint and cohort. Chance leaves the bounds once in {:.0} times.",
+        1.0 / FALSE_ALARM
+    );
     Ok(Outcome::Good)
 }
 
@@ -102,7 +112,8 @@ pub fn read_keys(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
 /// The points and draws of the requests. Without affinity a key makes no difference.
 fn points(arguments: &Arguments, endpoint: &Endpoint, keys: Option<&[Vec<u8>]>, stream: u64) -> Vec<(u64, u64)> {
     // SplitMix64: a counter in steps of the golden ratio, mixed.
-    let start = mix(arguments.seed ^ traffic_policy::placement::fnv1a(endpoint.name.as_bytes())).wrapping_add(mix(stream));
+    let start =
+        mix(arguments.seed ^ traffic_policy::placement::fnv1a(endpoint.name.as_bytes())).wrapping_add(mix(stream));
     let draw = |n: u64| mix(start.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     match (keys, endpoint.affinity()) {
         (Some(keys), Some(affinity)) => {
@@ -138,7 +149,8 @@ fn simulate<'a>(
         *served.entry(&traffic.choose(*point).name).or_default() += 1;
     }
     let count = |name: &str| served.get(name).copied().unwrap_or_default();
-    let mut rows: Vec<_> = traffic.shares().map(|(backend, share)| row("serves", &backend.name, share, count(&backend.name))).collect();
+    let mut rows: Vec<_> =
+        traffic.shares().map(|(backend, share)| row("serves", &backend.name, share, count(&backend.name))).collect();
     for shadow in shadows {
         let is_for = |name: &str| shadow.only_from().is_none_or(|names| names.iter().any(|known| known == name));
         let share: f64 = traffic.shares().filter(|(backend, _)| is_for(&backend.name)).map(|(_, share)| share).sum();
@@ -153,7 +165,9 @@ fn simulate<'a>(
 
 fn bounds(n: u64, p: f64) -> (u64, u64) {
     match Binomial::new(p, n) {
-        Ok(counts) if 0.0 < p && p < 1.0 => (counts.inverse_cdf(FALSE_ALARM / 2.0), counts.inverse_cdf(1.0 - FALSE_ALARM / 2.0)),
+        Ok(counts) if 0.0 < p && p < 1.0 => {
+            (counts.inverse_cdf(FALSE_ALARM / 2.0), counts.inverse_cdf(1.0 - FALSE_ALARM / 2.0))
+        }
         _ if p > 0.0 => (n, n),
         _ => (0, 0),
     }

@@ -30,7 +30,8 @@ impl Source {
                     let of_json: Vec<_> = line_starts(json).collect();
                     let to_file = |at: usize| to_file(at, &of_json, &lines);
                     let places = places_of(json).into_iter();
-                    let places = places.map(|(place, range)| (place, to_file(range.start)..to_file(range.end))).collect();
+                    let places =
+                        places.map(|(place, range)| (place, to_file(range.start)..to_file(range.end))).collect();
                     in_file(places, lines)
                 }
                 None => Self {

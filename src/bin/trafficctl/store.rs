@@ -29,7 +29,9 @@ impl Locked {
         // Always the same name: what a killed run left behind is gone with the next.
         let new = self.path.with_file_name(format!(".{name}.trafficctl"));
         match fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("cannot remove what an earlier run left"),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("cannot remove what an earlier run left");
+            }
             _ => (),
         }
         let write = || -> std::io::Result<()> {

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn every_value_has_its_place() {
-        let text = "endpoints:\n- name: a # first\n  traffic: { v1: 0.9, \"v 2\": 0.1 }\n- name: b\n  shadow:\n    v3: 1\n";
+        let text =
+            "endpoints:\n- name: a # first\n  traffic: { v1: 0.9, \"v 2\": 0.1 }\n- name: b\n  shadow:\n    v3: 1\n";
         let file = parse(text).unwrap();
         let root = root(&file.documents().next().unwrap()).unwrap();
         let places = places(&root, text);

@@ -45,7 +45,9 @@ impl std::str::FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some((backend, share)) = text.rsplit_once('=') else { return Err("write BACKEND=SHARE, as in model-v1=0.9".to_owned()) };
+        let Some((backend, share)) = text.rsplit_once('=') else {
+            return Err("write BACKEND=SHARE, as in model-v1=0.9".to_owned());
+        };
         Ok(Self { backend: backend.to_owned(), share: number(share)? })
     }
 }
@@ -164,7 +166,9 @@ pub fn create_endpoint(arguments: &CreateEndpoint) -> anyhow::Result<Outcome> {
 
 /// Takes an endpoint out.
 pub fn delete_endpoint(arguments: &Delete) -> anyhow::Result<Outcome> {
-    edit(&arguments.target, |policy| Ok(vec![Change::Remove(vec!["endpoints".into(), endpoint(policy, &arguments.name)?.into()])]))
+    edit(&arguments.target, |policy| {
+        Ok(vec![Change::Remove(vec!["endpoints".into(), endpoint(policy, &arguments.name)?.into()])])
+    })
 }
 
 /// Lists a backend.
@@ -203,12 +207,20 @@ pub fn set_traffic(arguments: &SetTraffic) -> anyhow::Result<Outcome> {
         let to = |backend: &String| [path.as_slice(), &[backend.as_str().into()]].concat();
         let mut changes: Vec<Change> = Vec::new();
         // First what is there, so that the object is never empty on the way.
-        changes.extend(new.iter().filter(|(backend, share)| old.get(*backend) != Some(share)).map(|(backend, share)| Change::set(to(backend), share.clone())));
-        changes.extend(old.keys().filter(|backend| !new.contains_key(*backend)).map(|backend| Change::Remove(to(backend))));
+        changes.extend(
+            new.iter()
+                .filter(|(backend, share)| old.get(*backend) != Some(share))
+                .map(|(backend, share)| Change::set(to(backend), share.clone())),
+        );
+        changes.extend(
+            old.keys().filter(|backend| !new.contains_key(*backend)).map(|backend| Change::Remove(to(backend))),
+        );
         // In a policy that lists its backends, what loses its last place is listed: a rollback finds it again.
         if policy.get("backends").is_some() {
             let mut named = lint::names(policy);
-            let is_lost = |backend: &&String| !new.contains_key(*backend) && named.remove(*backend).is_some_and(|places| places.len() == 1);
+            let is_lost = |backend: &&String| {
+                !new.contains_key(*backend) && named.remove(*backend).is_some_and(|places| places.len() == 1)
+            };
             let lost: Vec<_> = old.keys().filter(is_lost).filter(|backend| !is_listed(policy, backend)).collect();
             changes.extend(list_backends(policy, lost.into_iter().map(|backend| (backend.clone(), json!({})))));
         }
@@ -245,7 +257,11 @@ pub fn shadow_traffic(arguments: &ShadowTraffic) -> anyhow::Result<Outcome> {
             (Some(Value::Object(old)), _) => {
                 let options = new.as_object().cloned().unwrap_or_default();
                 let changed = options.into_iter().filter(|(name, value)| old.get(name) != Some(value));
-                changed.map(|(name, value)| Change::set([path.as_slice(), &[backend.as_str().into(), name.as_str().into()]].concat(), value)).collect()
+                changed
+                    .map(|(name, value)| {
+                        Change::set([path.as_slice(), &[backend.as_str().into(), name.as_str().into()]].concat(), value)
+                    })
+                    .collect()
             }
             (_, Some(_)) => vec![Change::set([path.as_slice(), &[backend.as_str().into()]].concat(), new)],
             (_, None) => vec![Change::set(path, json!({ backend: new }))],
@@ -327,7 +343,8 @@ fn plan(policy: &Value, name: &str, cohort: Option<&str>) -> anyhow::Result<Vec<
     let n = endpoint(policy, name)?;
     let mut path: Vec<Step> = vec!["endpoints".into(), n.into()];
     if let Some(cohort) = cohort {
-        let cohorts = || endpoints(policy).nth(n).and_then(|endpoint| endpoint.get("cohorts")?.as_array()).into_iter().flatten();
+        let cohorts =
+            || endpoints(policy).nth(n).and_then(|endpoint| endpoint.get("cohorts")?.as_array()).into_iter().flatten();
         match cohorts().position(|known| name_of(known) == cohort) {
             Some(n) => path.extend(["cohorts".into(), n.into()]),
             None => bail!("{}", unknown("cohort", cohort, &cohorts().map(name_of).collect::<Vec<_>>())),
@@ -367,7 +384,8 @@ fn list_backends(policy: &Value, new: impl IntoIterator<Item = (String, Value)>)
     let mut new = new.into_iter();
     let mut changes = Vec::new();
     if policy.get("backends").is_none() {
-        changes.extend(new.next().map(|(name, backend)| Change::set(vec!["backends".into()], json!({ name: backend }))));
+        changes
+            .extend(new.next().map(|(name, backend)| Change::set(vec!["backends".into()], json!({ name: backend }))));
     }
     changes.extend(new.map(|(name, backend)| Change::set(vec!["backends".into(), name.as_str().into()], backend)));
     changes

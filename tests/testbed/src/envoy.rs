@@ -1,10 +1,11 @@
 //! A real Envoy with the real filter, started from the project's own `envoy/envoy.yaml`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -39,6 +40,8 @@ pub struct Envoy {
     /// Where its admin page is.
     pub admin: SocketAddr,
     workers: usize,
+    /// What the file that it watches has held so far.
+    tried: Mutex<BTreeSet<String>>,
     process: Child,
     folder: TempDir,
     wasm: PathBuf,
@@ -84,7 +87,8 @@ impl Envoy {
             .spawn()?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let workers = setup.workers as usize;
-        let mut envoy = Self { address: unknown, admin: unknown, workers, process, folder, wasm };
+        let tried = Mutex::new(BTreeSet::from([fs::read_to_string(policy_file(folder.path()))?]));
+        let mut envoy = Self { address: unknown, admin: unknown, workers, tried, process, folder, wasm };
         envoy.wait_until_it_serves().await.with_context(|| format!("Envoy's log:\n{}", envoy.log()))?;
         Ok(envoy)
     }
@@ -111,6 +115,11 @@ impl Envoy {
         Ok(())
     }
 
+    /// What the file that it watches holds.
+    fn watched(&self) -> String {
+        fs::read_to_string(self.policy_file()).unwrap_or_default()
+    }
+
     /// How often a policy has been loaded, on whatever thread.
     fn configured(&self) -> usize {
         self.log().matches("traffic policy in force").count()
@@ -124,6 +133,11 @@ impl Envoy {
     /// The file that Envoy watches for the policy.
     pub fn policy_file(&self) -> PathBuf {
         policy_file(self.folder.path())
+    }
+
+    /// The module that it runs.
+    pub fn module(&self) -> &Path {
+        &self.wasm
     }
 
     /// Puts a policy before Envoy by renaming a file, as an operator would, and doesn't wait.
@@ -147,11 +161,19 @@ impl Envoy {
     /// # Errors
     /// When there is no verdict.
     pub async fn apply_configuration(&self, configuration: &Value) -> anyhow::Result<Verdict> {
+        self.judge(async || put_configuration(self.folder.path(), &self.wasm, configuration)).await
+    }
+
+    /// Lets `change` replace the file that Envoy watches, and waits for Envoy's verdict.
+    ///
+    /// # Errors
+    /// When there is no verdict, or the change fails.
+    pub async fn judge(&self, change: impl AsyncFnOnce() -> anyhow::Result<()>) -> anyhow::Result<Verdict> {
         const STATS: &str = "extension_config_discovery.http_filter.traffic-policy";
         let accepted = self.stat(&format!("{STATS}.update_success")).await?;
         let refused = self.stat(&format!("{STATS}.update_rejected")).await?;
         let configured = self.configured();
-        put_configuration(self.folder.path(), &self.wasm, configuration)?;
+        change().await?;
         let mut verdict = None;
         wait_until("Envoy judges the policy", async || {
             let is_more = async |name: &str, before: u64| {
@@ -166,9 +188,10 @@ impl Envoy {
         })
         .await?;
         if verdict == Some(Verdict::InForce) {
-            // The verdict is the main thread's. The policy is loaded for a trial, on the main thread and on each worker,
-            // which uses it from its next turn on.
-            let loads = configured + 2 + self.workers;
+            // The verdict is the main thread's. The policy is loaded on the main thread and on each worker, which uses it
+            // from its next turn on; and before that for a trial, if Envoy has not tried the same one before.
+            let is_new = self.tried.lock().is_ok_and(|mut tried| tried.insert(self.watched()));
+            let loads = configured + 1 + usize::from(is_new) + self.workers;
             wait_until("each worker loads the policy", async || self.configured() >= loads).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -289,7 +312,7 @@ pub fn executable() -> anyhow::Result<PathBuf> {
 }
 
 fn policy_file(folder: &Path) -> PathBuf {
-    folder.join("traffic-policy.json")
+    folder.join("traffic-policy.yaml")
 }
 
 fn read_yaml(file: &str) -> anyhow::Result<Value> {
@@ -374,7 +397,8 @@ fn put_configuration(folder: &Path, wasm: &Path, configuration: &Value) -> anyho
     let config = at(&mut resources, "/resources/0/typed_config/config")?;
     *at(config, "/configuration")? = configuration.clone();
     *at(config, "/vm_config/code/local/filename")? = json!(wasm);
-    let new = folder.join("traffic-policy.json.new");
+    // JSON is YAML, too.
+    let new = folder.join("traffic-policy.yaml.new");
     fs::write(&new, serde_json::to_string_pretty(&resources)?)?;
     fs::rename(new, policy_file(folder))?;
     Ok(())

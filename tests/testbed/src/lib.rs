@@ -6,6 +6,7 @@ pub mod client;
 pub mod envoy;
 pub mod load;
 pub mod statistics;
+pub mod trafficctl;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

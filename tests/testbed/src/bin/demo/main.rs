@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use testbed::backend::Backend;
 use testbed::envoy::{Envoy, Setup, shipped_policy};
+use testbed::trafficctl::Trafficctl;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Plays splits, canaries, a rollout, session affinity and shadows in a real Envoy, and checks every number.
@@ -47,6 +48,7 @@ async fn stay() -> anyhow::Result<ExitCode> {
     let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(shipped_policy()?, &backends) };
     let envoy = Envoy::start(&setup).await?;
     let (address, admin, policy) = (envoy.address, envoy.admin, envoy.policy_file());
+    let trafficctl = Trafficctl::build(&policy)?;
     println!(
         "
 Envoy is up, with the policy of envoy/traffic-policy.yaml.
@@ -61,12 +63,15 @@ Try:
   curl -i -H 'x-serve-shard-key: alice' http://{address}/   # always the same for alice
   curl -s http://{admin}/stats/prometheus | grep traffic_policy   # what became of the copies to canary-2
 
-Change the shares in the running proxy (sed -i renames, which is what Envoy waits for):
+Change the shares in the running proxy:
 
-  sed -i 's/0\\.9,/0.5,/; s/0\\.1 }}/0.5 }}/' {policy}
+  export TRAFFICCTL_FILE={policy}
+  {trafficctl} set-traffic ranker stable=0.5 canary=0.5
+  {trafficctl} list
 
 Ctrl-C ends it.",
         policy = policy.display(),
+        trafficctl = trafficctl.program().display(),
     );
     std::future::pending().await
 }

@@ -1,69 +1,57 @@
 //! The stage: an Envoy, its backends, and a policy that is changed while requests flow.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 use testbed::backend::Backend;
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::load::{Tally, send_each};
+use testbed::trafficctl::Trafficctl;
 
 /// Everything that the scenes use.
 pub struct Stage {
     pub envoy: Envoy,
     pub client: Client,
     backends: Vec<Backend>,
-    policy: Value,
+    trafficctl: Trafficctl,
 }
 
 impl Stage {
-    /// Starts backends and Envoy with an endpoint for each of `endpoints`: its route and its one backend.
-    pub async fn set_up(endpoints: &[(&str, &str)], others: &[&str]) -> anyhow::Result<Self> {
-        let names: std::collections::BTreeSet<_> =
-            endpoints.iter().map(|(_, backend)| *backend).chain(others.iter().copied()).collect();
-        let backends = Backend::start_all(names).await?;
-        let endpoint = |(route, backend): &(&str, &str)| json!({ "name": name_of(route), "route": route, "traffic": { *backend: 1 }, "shadow": {} });
-        let policy = json!({ "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>() });
-        let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(policy.to_string(), &backends) }).await?;
+    /// Starts backends and Envoy with a policy that has no endpoint yet.
+    pub async fn set_up(backends: &[&str]) -> anyhow::Result<Self> {
+        let backends = Backend::start_all(backends).await?;
+        let none = r#"{ "endpoints": [] }"#;
+        let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(none, &backends) }).await?;
         let client = envoy.client(Http::V1);
-        Ok(Self { envoy, client, backends, policy })
+        let trafficctl = Trafficctl::build(envoy.policy_file())?;
+        Ok(Self { envoy, client, backends, trafficctl })
     }
 
-    /// Gives the endpoint of `route` new shares, live.
-    pub async fn set_traffic(&mut self, route: &str, shares: &[(&str, f64)]) -> anyhow::Result<()> {
-        let traffic: BTreeMap<_, _> = shares.iter().copied().collect();
-        say(&format!("set traffic of {route}: {}", json!(traffic)));
-        *self.field(route, "traffic")? = json!(traffic);
-        self.apply().await
-    }
-
-    /// Copies a fraction of the requests of `route` to `backend`, live; 0 stops it.
-    pub async fn shadow_traffic(&mut self, route: &str, backend: &str, fraction: f64) -> anyhow::Result<()> {
-        say(&format!("shadow traffic of {route}: {fraction} to {backend}"));
-        *self.field(route, "shadow")?.as_object_mut().context("shadow")?.entry(backend).or_insert(json!(0)) =
-            json!(fraction);
-        self.apply().await
-    }
-
-    fn field(&mut self, route: &str, field: &str) -> anyhow::Result<&mut Value> {
-        let endpoints = self.policy["endpoints"].as_array_mut().context("endpoints")?;
-        let endpoint = endpoints.iter_mut().find(|endpoint| endpoint["route"] == route).context("no such endpoint")?;
-        endpoint.get_mut(field).context("no such field")
-    }
-
-    async fn apply(&self) -> anyhow::Result<()> {
-        let verdict = self.envoy.apply(&self.policy.to_string()).await?;
-        ensure!(verdict == Verdict::InForce, "Envoy refused the policy:\n{}", self.envoy.log());
+    /// Runs a verb of trafficctl on the file that Envoy watches, and waits until the change is in force.
+    pub async fn trafficctl(&self, command: &str) -> anyhow::Result<()> {
+        say(&format!("trafficctl {command}"));
+        let verb = async || self.trafficctl.ok(command.split(' ')).map(drop);
+        ensure!(self.envoy.judge(verb).await? == Verdict::InForce, "Envoy refused the policy:\n{}", self.envoy.log());
         Ok(())
     }
 
-    /// Sends GET `route` `count` times and tells who answered.
-    pub async fn send(&self, route: &str, count: u64) -> Tally {
-        let (client, path) = (self.client.clone(), route.to_owned());
-        let bar = progress(&format!("{count} requests to {route}"), count);
+    /// Gives an endpoint new shares, live.
+    pub async fn set_traffic(&self, endpoint: &str, shares: &[(&str, f64)]) -> anyhow::Result<()> {
+        let shares: Vec<_> = shares.iter().map(|(backend, share)| format!("{backend}={share}")).collect();
+        self.trafficctl(&format!("set-traffic {endpoint} {}", shares.join(" "))).await
+    }
+
+    /// Copies a fraction of the requests of an endpoint to `backend`, live; 0 stops it.
+    pub async fn shadow_traffic(&self, endpoint: &str, backend: &str, fraction: f64) -> anyhow::Result<()> {
+        self.trafficctl(&format!("shadow-traffic {endpoint} {backend} {fraction}")).await
+    }
+
+    /// Sends GET to the route of `endpoint`, which has its name, `count` times and tells who answered.
+    pub async fn send(&self, endpoint: &str, count: u64) -> Tally {
+        let (client, path) = (self.client.clone(), route(endpoint));
+        let bar = progress(&format!("{count} requests to {path}"), count);
         let tally = send_each(count, {
             let bar = bar.clone();
             move |_| {
@@ -81,11 +69,12 @@ impl Stage {
     }
 
     /// Who serves each of the users `user-0`, `user-1`, …, each with the shard key of its name.
-    pub async fn serve_users(&self, route: &str, count: usize) -> anyhow::Result<Vec<String>> {
-        let bar = progress(&format!("{count} users of {route}"), count as u64);
+    pub async fn serve_users(&self, endpoint: &str, count: usize) -> anyhow::Result<Vec<String>> {
+        let path = route(endpoint);
+        let bar = progress(&format!("{count} users of {path}"), count as u64);
         let mut served = Vec::new();
         for n in 0..count {
-            let answer = self.client.get(route, &[("x-serve-shard-key", &format!("user-{n}"))]).await?;
+            let answer = self.client.get(&path, &[("x-serve-shard-key", &format!("user-{n}"))]).await?;
             served.push(served_by(&answer).context("a user got no answer")?.to_owned());
             bar.inc(1);
         }
@@ -104,13 +93,14 @@ impl Stage {
     }
 }
 
+/// The route of an endpoint.
+pub fn route(endpoint: &str) -> String {
+    format!("/{endpoint}")
+}
+
 /// Says what happens next.
 pub fn say(words: &str) {
     println!("  {words}");
-}
-
-fn name_of(route: &str) -> &str {
-    route.trim_start_matches('/')
 }
 
 fn progress(what: &str, count: u64) -> ProgressBar {
