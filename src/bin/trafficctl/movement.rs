@@ -136,8 +136,8 @@ fn go(before: &Shares, after: &Shares, from: &str, to: &str) -> f64 {
 mod tests {
     use std::sync::Arc;
 
-    use traffic_policy::Backend;
     use traffic_policy::placement::mix;
+    use traffic_policy::{Backend, Traffic};
 
     use super::{Moved, Movement, shares};
 
