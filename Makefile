@@ -8,10 +8,10 @@ WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak lint build tools clean
+.PHONY: help demo run test soak lint build trafficctl tools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build tools ## play the main job in a real Envoy and check every number (minutes)
 	cargo run --quiet --package testbed --bin demo
@@ -34,6 +34,9 @@ lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 build: wasm-target ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
 	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
 	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
+
+trafficctl: ## build the command-line program: target/release/trafficctl
+	cargo build --locked --release --package traffic-policy --bin trafficctl
 
 tools: ## get the pinned Envoy into .tools (unless ENVOY= names one)
 ifeq ($(ENVOY),)

@@ -6,7 +6,7 @@ mod table_request;
 
 use table_request::TableRequest;
 use testbed::cases::{self, Case, Expected};
-use traffic_policy::{Decision, Policy};
+use traffic_policy::{Copied, Decision, Policy, Reason};
 
 /// The request of a case.
 fn request_of(case: &Case) -> TableRequest {
@@ -67,6 +67,47 @@ fn the_core_decides_as_the_tables_say() {
         }
     }
     assert!(count > 40, "only {count} cases");
+}
+
+#[test]
+fn an_explanation_is_of_the_decision() {
+    for table in cases::tables().unwrap() {
+        let policy = Policy::from_json(table.policy.to_string().as_bytes()).unwrap().policy;
+        for case in &table.cases {
+            let rule = format!("{}: {}", table.file, case.rule);
+            let request = request_of(case);
+            let explanation = policy.explain(&request);
+            for draw in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let Some(decision) = policy.decide(&request, draw, || u128::from(draw)) else {
+                    assert!(explanation.endpoint.is_none(), "{rule}");
+                    assert!(explanation.endpoints.iter().all(|trial| !trial.holds()), "{rule}");
+                    continue;
+                };
+                assert_eq!(explanation.endpoint, Some(decision.endpoint), "{rule}");
+                assert_eq!(explanation.endpoints.last().map(|trial| &*trial.name), Some(&*decision.endpoint.name));
+                assert_eq!(explanation.cohort, decision.cohort, "{rule}");
+                assert_eq!(explanation.reason, decision.reason, "{rule}");
+                let chance =
+                    |name: &str| explanation.backends.iter().find(|known| known.backend.name == name).unwrap().chance;
+                assert!(chance(&decision.backend.name) > 0.0, "{rule}");
+                if decision.reason == Reason::Key {
+                    assert_eq!(chance(&decision.backend.name), 1.0, "{rule}");
+                }
+                for shadow in &explanation.shadows {
+                    let is_copied = decision.shadows.iter().any(|copied| **copied == *shadow.shadow);
+                    let is_skipped = decision.skipped.iter().find(|(skipped, _)| **skipped == *shadow.shadow);
+                    match shadow.copied {
+                        Copied::Never(skip) => {
+                            assert!(!is_copied && is_skipped.is_none_or(|(_, why)| *why == skip), "{rule}")
+                        }
+                        _ => assert!(is_skipped.is_none(), "{rule}"),
+                    }
+                    assert!(!is_copied || shadow.chance > 0.0, "{rule}");
+                    assert!(is_copied || is_skipped.is_some() || shadow.chance < 1.0, "{rule}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

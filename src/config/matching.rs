@@ -58,7 +58,7 @@ pub struct MatchFields {
 
 /// A path: one of these.
 #[derive(Debug, serde::Deserialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["exact"] }, { "required": ["prefix"] }, { "required": ["regex"] }])))]
 #[serde(deny_unknown_fields)]
 pub struct PathFields {
     /// The whole path.
@@ -80,7 +80,7 @@ macro_rules! with_text_fields {
     ($(#[$doc:meta])* $name:ident { $own_doc:literal $own:ident: $type:ty }) => {
         $(#[$doc])*
         #[derive(Debug, serde::Deserialize)]
-        #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+        #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["exact"] }, { "required": ["prefix"] }, { "required": ["suffix"] }, { "required": ["contains"] }, { "required": ["regex"] }, { "required": ["present"] }])))]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             #[doc = $own_doc]

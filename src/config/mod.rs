@@ -140,7 +140,7 @@ pub struct AffinityFields {
 
 /// A source of the shard key: one of these.
 #[derive(Debug, serde::Deserialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["cookie"] }, { "required": ["query"] }, { "required": ["source_ip"] }, { "required": ["property"] }])))]
 #[serde(deny_unknown_fields)]
 pub struct KeyFields {
     /// The name of a header; case makes no difference.

@@ -1,0 +1,206 @@
+//! `check`.
+
+use serde_json::{Value, json};
+use testbed::{cases, project};
+
+use super::{Desk, POLICY};
+
+fn messages(report: &Value) -> Vec<&str> {
+    report["findings"].as_array().unwrap().iter().map(|finding| finding["message"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn each_wrong_policy_gives_the_words_of_envoys_log() {
+    let desk = Desk::with("policy.json", "");
+    for refusal in cases::refusals().unwrap() {
+        let file = desk.put("policy.json", refusal.text());
+        let report = desk.json(["check", "--json", &file]);
+        assert_eq!(messages(&report), refusal.errors, "{}", refusal.rule);
+        let ended = desk.trafficctl.run(["check", &file]);
+        assert_eq!(ended.status, Some(1), "{}", refusal.rule);
+        for error in &refusal.errors {
+            assert!(ended.stderr.contains(&format!("error: {error}\n")), "{}: {}", refusal.rule, ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_error_is_shown_where_it_stands() {
+    let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.95").replace("\"route\"", "\"rout\""));
+    let ended = desk.run(&format!("check {}", desk.file()));
+    let shown = ended.stderr.replace(desk.file(), "policy.json");
+    let expected = r#"error: endpoints[0].rout: unknown field "rout"; expected one of name, route, methods, match, traffic, shadow, affinity, cohorts
+ --> policy.json:6:7
+  |
+6 |       "rout": "/rank",
+  |       ^^^^^^^^^^^^^^^
+  |
+  = help: did you mean "route"?
+
+"#;
+    assert_eq!(shown, expected);
+    assert_eq!((ended.stdout, ended.status), (format!("{}: 1 error\n", desk.file()), Some(1)));
+}
+
+#[test]
+fn a_syntax_error_is_shown_where_it_stands() {
+    let desk = Desk::with("policy.json", "{\n  \"endpoints\": [\n    }\n");
+    let report = desk.json(["check", "--json", desk.file()]);
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["line"], &finding["column"]), (&json!(3), &json!(5)), "{finding}");
+}
+
+#[test]
+fn the_exit_status_tells_errors_from_wrong_usage() {
+    let desk = Desk::with("policy.json", POLICY);
+    let bad = desk.put("bad.json", "{}");
+    let no_policy = desk.put("other.yaml", "kind: Service\n");
+    for (command, expected) in [
+        (format!("check {}", desk.file()), 0),
+        (format!("check --deny-warnings {}", desk.file()), 1),
+        (format!("check {bad}"), 1),
+        (format!("check {} {bad}", desk.file()), 1),
+        (format!("check {no_policy}"), 1),
+        ("check /nowhere.json".to_owned(), 2),
+        ("check".to_owned(), 2),
+        ("chek policy.json".to_owned(), 2),
+        ("set-traffic ranker model-v1".to_owned(), 2),
+    ] {
+        assert_eq!(desk.run(&command).status, Some(expected), "{command}");
+    }
+}
+
+#[test]
+fn nothing_is_coloured_but_for_a_terminal() {
+    let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.8"));
+    for command in [format!("check {}", desk.file()), format!("explain {}", desk.file()), "list".to_owned()] {
+        let ended = desk.run(&command);
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains('\u{1b}'), "{command}");
+    }
+}
+
+/// The warnings about a policy, each with its first place.
+fn warnings(policy: &Value, options: &[&str]) -> Vec<String> {
+    let desk = Desk::with("policy.json", policy.to_string());
+    let report = desk.json(["check", "--json", desk.file()].into_iter().chain(options.iter().copied()));
+    assert_eq!(report["errors"], 0, "{report}");
+    messages(&report).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_hidden_endpoint_and_a_hidden_cohort_are_warnings() {
+    let any = json!({ "name": "any", "match": {}, "traffic": { "a": 1 } });
+    let policy = json!({ "endpoints": [
+        { "name": "all", "traffic": { "a": 1 }, "cohorts": [any, { "name": "late", "match": { "methods": ["GET"] }, "traffic": { "a": 1 } }] },
+        { "name": "late", "route": "/late", "traffic": { "a": 1 } },
+    ] });
+    assert_eq!(
+        warnings(&policy, &[]),
+        [
+            r#"endpoints[1]: no request reaches "late": endpoints[0] takes them all; put the more specific one first"#,
+            r#"endpoints[0].cohorts[1]: no request reaches "late": endpoints[0].cohorts[0] takes them all; put the more specific one first"#,
+        ]
+    );
+}
+
+#[test]
+fn a_shadow_of_unsafe_methods_without_a_list_is_a_warning() {
+    let endpoint = |methods: Value, shadow: Value| {
+        let mut endpoint = json!({ "name": "e", "traffic": { "a": 1 }, "shadow": { "a": shadow } });
+        if !methods.is_null() {
+            endpoint["methods"] = methods;
+        }
+        json!({ "endpoints": [endpoint] })
+    };
+    for (methods, shadow, expected) in [
+        (json!(null), json!(0.5), Some("copies every method, also POST, PUT and DELETE")),
+        (json!(["GET", "PUT", "DELETE"]), json!({ "fraction": 1 }), Some("copies PUT, DELETE")),
+        (json!(["GET", "HEAD"]), json!(0.5), None),
+        (json!(null), json!(0), None),
+        (json!(null), json!({ "fraction": 0.5, "methods": ["POST"] }), None),
+    ] {
+        let found = warnings(&endpoint(methods.clone(), shadow.clone()), &[]);
+        let is_as_expected = match expected {
+            Some(words) => found.len() == 1 && found[0].starts_with(&format!("endpoints[0].shadow.a: {words}: ")),
+            None => found.is_empty(),
+        };
+        assert!(is_as_expected, "{methods} {shadow}: {found:?}");
+    }
+    let of_cohort = json!({ "endpoints": [{ "name": "e", "methods": ["POST"], "traffic": { "a": 1 }, "cohorts": [
+        { "name": "reads", "match": [{ "methods": ["GET"] }, { "methods": ["HEAD"] }], "traffic": { "a": 1 }, "shadow": { "a": 1 } },
+        { "name": "any", "match": {}, "traffic": { "a": 1 }, "shadow": { "a": 1 } },
+    ] }] });
+    let found = warnings(&of_cohort, &[]);
+    assert!(found.len() == 1 && found[0].starts_with("endpoints[0].cohorts[1].shadow.a: copies POST: "), "{found:?}");
+}
+
+#[test]
+fn a_backend_that_is_named_only_once_is_a_warning_unless_it_is_listed() {
+    let policy = |backends: Value| {
+        json!({ "backends": backends, "endpoints": [
+            { "name": "e", "route": "/e", "traffic": { "model": 1 } },
+            { "name": "f", "route": "/f", "traffic": { "model": 0.5, "modle": 0.5 } },
+        ] })
+    };
+    let found = warnings(&policy(json!({})), &[]);
+    assert_eq!(
+        found,
+        [
+            r#"endpoints[1].traffic.modle: the backend "modle" is named only here; check the spelling, or list what is meant under `backends`"#
+        ]
+    );
+    assert_eq!(warnings(&policy(json!({ "modle": {} })), &[]), Vec::<String>::new());
+    assert_eq!(
+        warnings(&policy(json!({ "modle": {}, "old": {} })), &[]),
+        ["backends.old: the backend is listed and never used; use it, or delete it"]
+    );
+    let desk = Desk::with("policy.json", policy(json!({})).to_string());
+    assert!(desk.run(&format!("check {}", desk.file())).stderr.contains(r#"help: did you mean "model"?"#));
+}
+
+#[test]
+fn a_share_that_would_show_nothing_is_a_warning() {
+    let policy = json!({ "endpoints": [
+        { "name": "e", "traffic": { "a": 0.9999, "b": 0.0001 } },
+        { "name": "f", "traffic": { "b": 0.0001, "a": 0.9999 }, "match": { "methods": ["GET"] } },
+    ] });
+    let count =
+        |rate: &str| warnings(&policy, &["--rate", rate]).iter().filter(|words| words.contains("in a day")).count();
+    // 8.64 and 17.28 requests a day.
+    assert_eq!((count("1"), count("2")), (2, 0));
+}
+
+#[test]
+fn with_an_envoy_configuration_the_clusters_are_known() {
+    let envoy =
+        |dynamic: &str| format!("static_resources:\n  clusters:\n  - name: model-v1\n  - name: model-v2-eu\n{dynamic}");
+    let desk = Desk::with("policy.json", POLICY.replace("model-v2", "model-v2-us"));
+    let known = desk.put("envoy.yaml", envoy(""));
+    let dynamic = desk.put("dynamic.yaml", envoy("dynamic_resources: { cds_config: { ads: {} } }\n"));
+    let report = desk.json(["check", "--json", desk.file(), &known]);
+    let expected = r#"endpoints[0].traffic.model-v2-us: Envoy's configuration has no cluster "model-v2-us"; add it, or name one that is there"#;
+    assert_eq!(messages(&report), [expected]);
+    assert_eq!(report["findings"][0]["help"], r#"did you mean "model-v2-eu"?"#);
+    let report = desk.json(["check", "--json", desk.file(), &dynamic]);
+    assert!(!messages(&report).iter().any(|message| message.contains("no cluster")), "{report}");
+}
+
+#[test]
+fn the_shipped_files_are_without_a_warning() {
+    let desk = Desk::with("unused", "");
+    let ended = desk.trafficctl.command(["check", "envoy/envoy.yaml"]).current_dir(project()).output().unwrap();
+    let words = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(words, "envoy/traffic-policy.yaml: ok\n");
+}
+
+#[test]
+fn standard_input_can_be_checked() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let desk = Desk::with("unused", "");
+    let mut command = desk.trafficctl.command(["check", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(POLICY.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "-: ok, with 1 warning\n");
+}

@@ -1,0 +1,196 @@
+//! The verbs: what they change, what they refuse, and that nobody loses a change.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Desk, POLICY};
+
+fn policy(desk: &Desk) -> Value {
+    serde_json::from_str(&desk.text()).unwrap()
+}
+
+#[test]
+fn the_verbs_of_ray_serve_change_the_policy() {
+    let desk = Desk::with("policy.json", "{ \"endpoints\": [] }\n");
+    desk.ok("create-backend v1");
+    desk.ok("create-backend v2 --cluster outbound|80|v2|model");
+    desk.ok("create-endpoint ranker --route /rank --method GET --method POST --backend v1");
+    desk.ok("create-endpoint search --route /search v1=.5 v2=0.5");
+    desk.ok("create-endpoint first --route /search/first --backend v2 --before search");
+    desk.ok("set-traffic ranker v1=90 v2=10");
+    desk.ok("shadow-traffic ranker v2 0.25 --method GET");
+    assert_eq!(
+        policy(&desk),
+        json!({
+            "endpoints": [
+                { "name": "ranker", "route": "/rank", "methods": ["GET", "POST"], "traffic": { "v1": 90, "v2": 10 },
+                  "shadow": { "v2": { "fraction": 0.25, "methods": ["GET"] } } },
+                { "name": "first", "route": "/search/first", "traffic": { "v2": 1 } },
+                { "name": "search", "route": "/search", "traffic": { "v1": 0.5, "v2": 0.5 } },
+            ],
+            "backends": { "v1": {}, "v2": { "cluster": "outbound|80|v2|model" } },
+        })
+    );
+    desk.ok("shadow-traffic ranker v2 0");
+    desk.ok("delete-endpoint search");
+    desk.ok("delete-endpoint first");
+    desk.ok("set-traffic ranker v1=1");
+    desk.ok("shadow-traffic ranker v1 1");
+    desk.ok("delete-endpoint ranker");
+    desk.ok("delete-backend v2");
+    assert_eq!(policy(&desk), json!({ "endpoints": [], "backends": { "v1": {} } }));
+}
+
+#[test]
+fn new_shares_keep_shadows_and_their_options() {
+    let shadow = r#""shadow": { "v3": { "fraction": 0.5, "methods": ["GET"], "timeout_ms": 100 } }"#;
+    let desk = Desk::with("policy.json", POLICY.replace("\"route\": \"/rank\"", shadow));
+    desk.ok("set-traffic ranker model-v2=1");
+    desk.ok("shadow-traffic ranker v3 0.1");
+    let expected = json!({ "v3": { "fraction": 0.1, "methods": ["GET"], "timeout_ms": 100 } });
+    assert_eq!(policy(&desk)["endpoints"][0]["shadow"], expected);
+    assert!(
+        desk.text()
+            .contains(r#"      "shadow": { "v3": { "fraction": 0.1, "methods": ["GET"], "timeout_ms": 100 } },"#)
+    );
+}
+
+#[test]
+fn a_cohort_has_verbs_of_its_own() {
+    let cohorts = r#""cohorts": [{ "name": "beta", "match": {}, "traffic": { "model-v2": 1 } }]"#;
+    let desk = Desk::with("policy.json", POLICY.replace("\"route\": \"/rank\"", cohorts));
+    desk.ok("set-traffic ranker --cohort beta model-v1=0.5 model-v2=0.5");
+    desk.ok("shadow-traffic ranker model-v2 0.5 --cohort beta");
+    let endpoint = &policy(&desk)["endpoints"][0];
+    assert_eq!(endpoint["traffic"], json!({ "model-v1": 0.9, "model-v2": 0.1 }));
+    assert_eq!(endpoint["cohorts"][0]["traffic"], json!({ "model-v2": 0.5, "model-v1": 0.5 }));
+    assert_eq!(endpoint["cohorts"][0]["shadow"], json!({ "model-v2": 0.5 }));
+}
+
+#[test]
+fn a_change_that_does_not_check_is_not_written() {
+    let desk = Desk::with("policy.json", POLICY);
+    for (command, words) in [
+        ("set-traffic ranker model-v1=0.9", "endpoints[0].traffic: the shares add up to 0.9; make them add up to 1"),
+        ("set-traffic ranker model-v1=1.5 model-v2=-0.5", "endpoints[0].traffic.model-v2: a share of -0.5 is below 0"),
+        ("shadow-traffic ranker model-v3 2", "endpoints[0].shadow.model-v3: a fraction of 2 is not between 0 and 1"),
+        ("create-endpoint a/b --backend model-v1", "endpoints[1].name: \"a/b\" is not a name for an endpoint"),
+        ("create-endpoint ranker --backend model-v1", "endpoints[0] has the name \"ranker\" already"),
+        ("set-traffic rankr model-v1=1", "unknown endpoint \"rankr\": did you mean \"ranker\"?"),
+        ("set-traffic ranker --cohort beta model-v1=1", "unknown cohort \"beta\": there is none"),
+        ("delete-endpoint other", "unknown endpoint \"other\": there is ranker"),
+        ("delete-backend model-v1", "the backend \"model-v1\" is in use: endpoints[0].traffic.model-v1"),
+        ("delete-backend model-v9", "unknown backend \"model-v9\": there is none"),
+        ("set-traffic ranker model-v1=0.5 model-v1=0.5", "the backend \"model-v1\" is given twice"),
+    ] {
+        let ended = desk.run(command);
+        assert_eq!(ended.status, Some(1), "{command}: {ended:?}");
+        assert!(ended.stderr.contains(words), "{command}: {}", ended.stderr);
+        assert_eq!(desk.text(), POLICY, "{command}");
+    }
+}
+
+#[test]
+fn a_policy_that_lists_its_backends_wants_new_ones_listed() {
+    let desk =
+        Desk::with("policy.json", POLICY.replace('{', "{").replacen('{', "{ \"backends\": { \"model-v2\": {} },", 1));
+    let ended = desk.run("set-traffic ranker model-v1=0.9 modle-v2=0.1");
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("unknown backend \"modle-v2\": did you mean \"model-v2\"?"), "{ended:?}");
+    // A rollback finds its backend again, though nothing named it in between.
+    desk.ok("set-traffic ranker model-v2=1");
+    desk.ok("set-traffic ranker model-v1=1");
+    assert_eq!(policy(&desk)["backends"], json!({ "model-v2": {}, "model-v1": {} }));
+}
+
+#[test]
+fn who_asks_to_try_changes_nothing() {
+    let desk = Desk::with("policy.json", POLICY);
+    let words = desk.ok("set-traffic ranker model-v1=0.8 model-v2=0.2 --dry-run");
+    assert!(
+        words.contains("would change\n") && words.contains("ranker: moves 10 % of the users (at least 10 % must)"),
+        "{words}"
+    );
+    assert_eq!(desk.text(), POLICY);
+}
+
+#[test]
+fn a_link_leads_to_the_file_that_is_changed() {
+    let desk = Desk::with("policy.json", POLICY);
+    let link = desk.folder.path().join("link.json");
+    std::os::unix::fs::symlink(desk.file(), &link).unwrap();
+    desk.ok(&format!("set-traffic ranker model-v1=1 -f {}", link.display()));
+    assert!(link.is_symlink());
+    assert_eq!(policy(&desk)["endpoints"][0]["traffic"], json!({ "model-v1": 1 }));
+}
+
+#[test]
+fn the_file_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::with("policy.json", POLICY);
+    std::fs::set_permissions(desk.file(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    desk.ok("set-traffic ranker model-v1=1");
+    assert_eq!(std::fs::metadata(desk.file()).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_hundred_changes_at_once_are_all_there() {
+    const COUNT: usize = 100;
+    let endpoint =
+        |n: usize| format!("    {{ \"name\": \"e{n}\", \"route\": \"/e{n}\", \"traffic\": {{ \"a\": 1 }} }}");
+    let endpoints: Vec<_> = (0..COUNT).map(endpoint).collect();
+    let desk = Desk::with("policy.json", format!("{{\n  \"endpoints\": [\n{}\n  ]\n}}\n", endpoints.join(",\n")));
+    let start = |n: usize| {
+        let shares = [format!("a=0.{:03}", 999 - n), format!("b=0.{:03}", n + 1)];
+        let mut command = desk.trafficctl.command(["set-traffic", &format!("e{n}"), &shares[0], &shares[1]]);
+        command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..COUNT).map(start).collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let policy = policy(&desk);
+    for n in 0..COUNT {
+        let expected = json!({ "a": (999 - n) as f64 / 1000.0, "b": (n + 1) as f64 / 1000.0 });
+        assert_eq!(policy["endpoints"][n]["traffic"], expected, "e{n}");
+    }
+    assert_eq!(desk.others(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_killed_change_leaves_the_old_file_or_the_new_one() {
+    // Large, so that a write takes a while.
+    let endpoint = |n: usize| format!("{{\"name\": \"e{n}\", \"route\": \"/e{n}\", \"traffic\": {{\"a\": 1}}}}");
+    let endpoints: Vec<_> = (0..2_000).map(endpoint).collect();
+    let old = format!("{{\"endpoints\": [{}]}}", endpoints.join(","));
+    let new = old.replacen("{\"a\": 1}", "{\"a\": 0.5, \"b\": 0.5}", 1);
+    let desk = Desk::with("policy.json", &old);
+    let time = std::time::Instant::now();
+    desk.ok("set-traffic e0 a=0.5 b=0.5");
+    let whole = time.elapsed();
+    assert_eq!(desk.text(), new);
+    let (mut kept, mut changed) = (0, 0);
+    const RUNS: u32 = 60;
+    for n in 0..RUNS {
+        desk.put("policy.json", &old);
+        let mut command = desk.trafficctl.command(["set-traffic", "e0", "a=0.5", "b=0.5"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // From early on to the time that a run takes, most of them near the end, where it writes.
+        let part = f64::from(n) / f64::from(RUNS - 1);
+        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * (0.4 + 0.7 * part)));
+        let _ = child.kill();
+        child.wait().unwrap();
+        match desk.text() {
+            text if text == old => kept += 1,
+            text if text == new => changed += 1,
+            text => panic!("{} bytes, neither {} nor {}", text.len(), old.len(), new.len()),
+        }
+    }
+    assert!(kept > 0, "no run was killed in time: {changed} changed");
+    // What a killed run left behind is in nobody's way.
+    desk.put("policy.json", &old);
+    desk.ok("set-traffic e0 a=0.5 b=0.5");
+    assert_eq!((desk.text(), desk.others()), (new, Vec::new()));
+}

@@ -1,0 +1,335 @@
+//! The files that hold a policy: found, checked at the right place, and edited without a change to the rest.
+
+use serde_json::{Value, json};
+
+use super::{Desk, POLICY};
+
+/// A file that holds a policy, and the file that it becomes when model-v1 gets 0.75 and model-v3 the rest.
+struct Holder {
+    name: &'static str,
+    before: &'static str,
+    after: &'static str,
+    /// Where it says 0.9.
+    line: u64,
+}
+
+const HOLDERS: [Holder; 9] = [
+    Holder {
+        name: "policy.json",
+        before: POLICY,
+        after: r#"{
+  "response_header": "x-traffic-backend",
+  "endpoints": [
+    {
+      "name": "ranker",
+      "route": "/rank",
+      "traffic": { "model-v1": 0.75, "model-v3": 0.25 }
+    }
+  ]
+}
+"#,
+        line: 7,
+    },
+    Holder {
+        name: "one-line.json",
+        before: r#"{"endpoints":[{"name":"ranker","traffic":{"model-v1":0.9,"model-v2":0.1}}]}"#,
+        after: r#"{"endpoints":[{"name":"ranker","traffic":{"model-v1":0.75,"model-v3": 0.25}}]}"#,
+        line: 1,
+    },
+    Holder {
+        name: "ecds.yaml",
+        before: "# The filter.
+resources:
+- \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
+  name: traffic-policy # its name
+  typed_config:
+    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+    config:
+      configuration:
+        \"@type\": type.googleapis.com/google.protobuf.StringValue
+        value: |
+          {
+            \"endpoints\": [
+              { \"name\": \"ranker\",
+
+                \"traffic\": { \"model-v1\": 0.9, \"model-v2\": 0.1 } }
+            ]
+          }
+
+      # The rest.
+      failure_policy: FAIL_RELOAD
+",
+        after: "# The filter.
+resources:
+- \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
+  name: traffic-policy # its name
+  typed_config:
+    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+    config:
+      configuration:
+        \"@type\": type.googleapis.com/google.protobuf.StringValue
+        value: |
+          {
+            \"endpoints\": [
+              { \"name\": \"ranker\",
+
+                \"traffic\": { \"model-v1\": 0.75, \"model-v3\": 0.25 } }
+            ]
+          }
+
+      # The rest.
+      failure_policy: FAIL_RELOAD
+",
+        line: 15,
+    },
+    Holder {
+        name: "ecds.json",
+        before: r#"{"resources": [{"name": "traffic-policy", "typed_config": {
+  "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+  "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
+    "value": "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.9, \"model-v2\": 0.1}}]}"}}}}]}
+"#,
+        after: r#"{"resources": [{"name": "traffic-policy", "typed_config": {
+  "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+  "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
+    "value": "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.75, \"model-v3\": 0.25}}]}"}}}}]}
+"#,
+        // Of the policy's own text: the file has it in quotes.
+        line: 1,
+    },
+    Holder {
+        name: "envoy.yaml",
+        before: r#"static_resources:
+  listeners:
+  - filter_chains:
+    - filters:
+      - typed_config:
+          http_filters:
+          - name: other
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config: { name: other, configuration: { "@type": type.googleapis.com/google.protobuf.StringValue, value: "not ours" } }
+          - name: ours
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config:
+                vm_config: { code: { local: { filename: /lib/traffic_policy.wasm } } }
+                configuration:
+                  "@type": type.googleapis.com/google.protobuf.StringValue
+                  value: '{"endpoints": [{"name": "ranker", "traffic": {"model-v1": 0.9, "model-v2": 0.1}}]}' # the policy
+"#,
+        after: r#"static_resources:
+  listeners:
+  - filter_chains:
+    - filters:
+      - typed_config:
+          http_filters:
+          - name: other
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config: { name: other, configuration: { "@type": type.googleapis.com/google.protobuf.StringValue, value: "not ours" } }
+          - name: ours
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config:
+                vm_config: { code: { local: { filename: /lib/traffic_policy.wasm } } }
+                configuration:
+                  "@type": type.googleapis.com/google.protobuf.StringValue
+                  value: "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.75, \"model-v3\": 0.25}}]}" # the policy
+"#,
+        line: 1,
+    },
+    Holder {
+        name: "bytes.yaml",
+        before: "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+config:
+  configuration:
+    \"@type\": type.googleapis.com/google.protobuf.BytesValue
+    value: eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjksIm1vZGVsLXYyIjowLjF9fV19
+resources: []
+",
+        after: "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+config:
+  configuration:
+    \"@type\": type.googleapis.com/google.protobuf.BytesValue
+    value: \"eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjc1LCJtb2RlbC12MyI6IDAuMjV9fV19\"
+resources: []
+",
+        line: 1,
+    },
+    Holder {
+        name: "wasm-plugin.yaml",
+        before: "# Another one first.
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: other }
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata:
+  name: traffic
+spec:
+  url: oci://registry.example/traffic-policy:1 # the image
+  pluginConfig:
+    # Who serves whom.
+    endpoints:
+    - name: ranker
+      traffic: # of all users
+        model-v1: 0.9 # the good one
+        model-v2: 0.1
+  phase: AUTHN
+---
+kind: Service
+",
+        after: "# Another one first.
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: other }
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata:
+  name: traffic
+spec:
+  url: oci://registry.example/traffic-policy:1 # the image
+  pluginConfig:
+    # Who serves whom.
+    endpoints:
+    - name: ranker
+      traffic: # of all users
+        model-v1: 0.75 # the good one
+        model-v3: 0.25
+  phase: AUTHN
+---
+kind: Service
+",
+        line: 17,
+    },
+    Holder {
+        name: "list.yaml",
+        before: "apiVersion: v1
+kind: List
+items:
+- apiVersion: extensions.istio.io/v1alpha1
+  kind: WasmPlugin
+  metadata: { name: traffic }
+  spec: { pluginConfig: { endpoints: [ { name: ranker, traffic: { model-v1: 0.9, model-v2: 0.1 } } ] } }
+",
+        after: "apiVersion: v1
+kind: List
+items:
+- apiVersion: extensions.istio.io/v1alpha1
+  kind: WasmPlugin
+  metadata: { name: traffic }
+  spec: { pluginConfig: { endpoints: [ { name: ranker, traffic: { model-v1: 0.75, \"model-v3\": 0.25 } } ] } }
+",
+        line: 7,
+    },
+    Holder {
+        name: "extension-policy.yaml",
+        before: "apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata: { name: traffic }
+spec:
+  wasm:
+  - name: other
+    config: { a: b }
+  - name: traffic
+    code: { image: { url: registry.example/traffic-policy:1 } }
+    config:
+      endpoints:
+      - { name: ranker, traffic: { model-v1: 0.9, model-v2: 0.1 } }
+",
+        after: "apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata: { name: traffic }
+spec:
+  wasm:
+  - name: other
+    config: { a: b }
+  - name: traffic
+    code: { image: { url: registry.example/traffic-policy:1 } }
+    config:
+      endpoints:
+      - { name: ranker, traffic: { model-v1: 0.75, \"model-v3\": 0.25 } }
+",
+        line: 12,
+    },
+];
+
+#[test]
+fn a_policy_is_found_in_whatever_holds_it() {
+    for holder in &HOLDERS {
+        let desk = Desk::with(holder.name, holder.before);
+        let list = desk.json(["list", "--json"]);
+        assert_eq!(list["endpoints"][0]["traffic"], json!({ "model-v1": 0.9, "model-v2": 0.1 }), "{}", holder.name);
+    }
+}
+
+#[test]
+fn an_error_is_found_at_its_line() {
+    for holder in &HOLDERS {
+        if holder.name == "bytes.yaml" {
+            continue;
+        }
+        let desk = Desk::with(holder.name, holder.before.replace("0.9", "-0.9"));
+        let report = desk.json(["check", "--json", desk.file()]);
+        let finding = &report["findings"][0];
+        assert_eq!(finding["places"], json!(["endpoints[0].traffic.model-v1"]), "{}: {report}", holder.name);
+        assert_eq!(finding["line"], holder.line, "{}", holder.name);
+        let source = finding["source"].as_str().unwrap();
+        assert_eq!(source.ends_with("in quotes"), ["ecds.json", "envoy.yaml"].contains(&holder.name), "{source}");
+    }
+}
+
+#[test]
+fn an_edit_changes_nothing_else() {
+    for holder in &HOLDERS {
+        let desk = Desk::with(holder.name, holder.before);
+        desk.ok("set-traffic ranker model-v1=0.75 model-v3=0.25");
+        assert_eq!(desk.text(), holder.after, "{}", holder.name);
+        assert_eq!(desk.others(), Vec::<std::path::PathBuf>::new(), "{}", holder.name);
+    }
+}
+
+#[test]
+fn a_struct_and_a_missing_configuration_give_the_filters_own_words() {
+    let filter = |configuration: Value| {
+        let config =
+            if configuration.is_null() { json!({ "name": "a" }) } else { json!({ "configuration": configuration }) };
+        json!({ "resources": [{ "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config }] })
+    };
+    let of_struct = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": { "endpoints": [] } });
+    for (configuration, words) in [
+        (of_struct, "policy: this is a google.protobuf.Struct in binary"),
+        (Value::Null, "policy: the plugin configuration is empty"),
+        (
+            json!({ "@type": "type.googleapis.com/google.protobuf.StringValue" }),
+            "policy: the plugin configuration is empty",
+        ),
+    ] {
+        let desk = Desk::with("ecds.json", filter(configuration).to_string());
+        let report = desk.json(["check", "--json", desk.file()]);
+        assert!(report["findings"][0]["message"].as_str().unwrap().starts_with(words), "{report}");
+    }
+}
+
+#[test]
+fn a_file_without_a_policy_says_what_would_be_one() {
+    let desk = Desk::with("service.yaml", "kind: Service\n");
+    let ended = desk.run("list");
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("service.yaml holds no policy: name a policy, an Envoy configuration"), "{ended:?}");
+}
+
+#[test]
+fn two_policies_in_one_file_are_checked_and_not_edited() {
+    let plugin = |name: &str| {
+        format!("kind: WasmPlugin\nmetadata: {{ name: {name} }}\nspec:\n  pluginConfig:\n    endpoints: []\n")
+    };
+    let desk = Desk::with("plugins.yaml", format!("{}---\n{}", plugin("one"), plugin("two")));
+    desk.ok(&format!("check {}", desk.file()));
+    let ended = desk.run("create-backend a");
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains(r#"holds several policies (WasmPlugin "one", WasmPlugin "two")"#), "{ended:?}");
+}

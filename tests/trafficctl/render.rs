@@ -1,0 +1,106 @@
+//! `render`: what it makes is valid, holds the policy, and runs.
+
+use serde_json::Value;
+use testbed::backend::Backend;
+use testbed::client::{Client, Http, served_by};
+use testbed::envoy::executable;
+use testbed::{build_wasm, project, wait_until};
+
+use super::{Desk, POLICY};
+
+fn shipped(file: &str) -> String {
+    std::fs::read_to_string(project().join(file)).unwrap()
+}
+
+#[test]
+fn the_shipped_envoy_files_are_what_render_makes() {
+    let desk = Desk::with("unused", "");
+    let policy = project().join("envoy/traffic-policy.yaml");
+    let policy = policy.to_str().unwrap();
+    let clusters = ["stable=127.0.0.1:18001", "canary=127.0.0.1:18002", "canary-2=127.0.0.1:18003"];
+    let mut arguments = vec!["render", "envoy", policy, "--ecds", "envoy/traffic-policy.yaml"];
+    arguments.extend(clusters.iter().flat_map(|cluster| ["--cluster", cluster]));
+    assert_eq!(desk.trafficctl.ok(&arguments).unwrap(), shipped("envoy/envoy.yaml"));
+    assert_eq!(desk.trafficctl.ok(["render", "ecds", policy]).unwrap(), shipped("envoy/traffic-policy.yaml"));
+}
+
+#[test]
+fn each_form_holds_the_policy_that_it_was_made_from() {
+    let policy: Value = serde_json::from_str(POLICY).unwrap();
+    for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
+        let desk = Desk::with("policy.json", POLICY);
+        let rendered = desk.ok(&format!("render {form} {}", desk.file()));
+        let file = desk.put("rendered.yaml", rendered);
+        desk.ok(&format!("check {file}"));
+        let of = |file: &str| desk.json(["list", "--json", "-f", file]);
+        assert_eq!(of(&file), of(desk.file()), "{form}");
+        // From one form to another, too.
+        let back = desk.ok(&format!("render ecds {file}"));
+        let back = desk.put("back.yaml", back);
+        assert_eq!(of(&back), of(desk.file()), "{form}");
+        assert_eq!(policy["endpoints"][0]["name"], of(&back)["endpoints"][0]["name"]);
+    }
+}
+
+#[test]
+fn names_of_the_policy_are_in_their_places() {
+    let text = POLICY.replacen('{', r#"{ "routing_header": "x-where", "backends": { "model-v2": { "cluster": "outbound|8080|v2|model.prod.svc" } },"#, 1);
+    let desk = Desk::with("policy.json", text.replace("}\n    }", "},\n      \"shadow\": { \"s\": { \"fraction\": 1, \"via\": \"mirror\", \"mirror_header\": \"x-mine\" } } }"));
+    let envoy = desk.ok(&format!("render envoy {} --cluster s=[::1]:9", desk.file()));
+    for expected in [
+        "header: { key: x-where, value: model-v1 }",
+        "cluster_header: x-where",
+        "cluster_header: x-mine",
+        "- remove: x-mine",
+        "- name: \"outbound|8080|v2|model.prod.svc\"\n    type: STRICT_DNS",
+        "address: model.prod.svc, port_value: 8080",
+        "address: \"::1\", port_value: 9",
+        "# The filter, with its policy. To change it live",
+    ] {
+        assert!(envoy.contains(expected), "{expected}:\n{envoy}");
+    }
+    assert!(!envoy.contains("x-traffic-cluster") && !envoy.contains("x-traffic-mirror"), "{envoy}");
+    let istio = desk.ok(&format!("render istio {} --namespace mesh --gateway ingress", desk.file()));
+    assert!(
+        istio.contains("cluster_header: x-where")
+            && istio.contains("namespace: mesh")
+            && istio.contains("istio: ingress"),
+        "{istio}"
+    );
+    let gateway = desk.ok(&format!("render envoy-gateway {} --cluster model-v1=ranker:9000", desk.file()));
+    assert!(gateway.contains("name: x-where") && gateway.contains("- name: ranker\n      port: 9000"), "{gateway}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rendered_proxy_serves() {
+    let wasm = build_wasm().unwrap();
+    let backends = Backend::start_all(["model-v1", "model-v2"]).await.unwrap();
+    let desk = Desk::with("policy.json", POLICY);
+    let mut arguments = vec!["render".to_owned(), "envoy".to_owned(), desk.file().to_owned()];
+    arguments.extend(["--module".to_owned(), wasm.to_str().unwrap().to_owned()]);
+    for backend in &backends {
+        arguments.extend(["--cluster".to_owned(), format!("{}={}", backend.name, backend.address)]);
+    }
+    let rendered = desk.trafficctl.ok(&arguments).unwrap();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listener, admin) = (free(), free());
+    let rendered = rendered.replace("port_value: 10000", &format!("port_value: {}", listener.port()));
+    let config = desk.put("envoy.yaml", rendered.replace("port_value: 9901", &format!("port_value: {}", admin.port())));
+    let mut envoy = std::process::Command::new(executable().unwrap())
+        .args(["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+        .spawn()
+        .unwrap();
+    let client = Client::new(listener, Http::V1);
+    let mut answer = None;
+    let waited = wait_until("the rendered proxy answers", async || {
+        answer = client.get("/rank", &[("x-serve-shard-key", "alice")]).await.ok();
+        answer.is_some()
+    })
+    .await;
+    envoy.kill().unwrap();
+    envoy.wait().unwrap();
+    waited.unwrap();
+    let answer = answer.unwrap();
+    assert_eq!(served_by(&answer), Some("model-v1"));
+    assert_eq!(answer.headers()["x-traffic-backend"], "model-v1");
+}
