@@ -204,3 +204,40 @@ fn standard_input_can_be_checked() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "-: ok, with 1 warning\n");
 }
+
+#[test]
+fn one_file_that_is_wrong_does_not_hide_the_others() {
+    let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.8"));
+    let twice = desk.put("twice.yaml", "endpoints: []\nendpoints: []\n");
+    let report = desk.json(["check", "--json", &twice, "/nowhere.json", desk.file()]);
+    let places: Vec<_> =
+        report["findings"].as_array().unwrap().iter().map(|finding| finding["file"].as_str().unwrap()).collect();
+    assert_eq!(places, [&twice, "/nowhere.json", desk.file()]);
+    assert_eq!(desk.run(&format!("check {} /nowhere.json", desk.file())).status, Some(2));
+}
+
+#[test]
+fn a_policy_that_envoy_takes_from_elsewhere_is_not_passed_over() {
+    let envoy = r#"{ "config_discovery": { "config_source": { "path_config_source": { "path": "/nowhere/ecds.yaml" } },
+        "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"] }, "resources": [] }"#;
+    let desk = Desk::with("envoy.json", envoy);
+    let policy = desk.put("policy.json", POLICY);
+    let words = desk.run(&format!("check {} {policy}", desk.file())).stderr;
+    assert!(words.contains("Envoy takes its policy from /nowhere/ecds.yaml, which is not here"), "{words}");
+    // Beside the file that names it, whatever folder it names.
+    desk.put("ecds.yaml", "endpoints: {}\n");
+    assert_eq!(desk.run(&format!("check {} {policy}", desk.file())).status, Some(1));
+}
+
+#[test]
+fn thousands_of_findings_take_no_time() {
+    let endpoints: Vec<_> = (0..4000)
+        .map(|n| json!({ "name": format!("e{n}"), "route": format!("/e{n}"), "traffic": { "a": 2 } }))
+        .collect();
+    let desk = Desk::with("policy.json", json!({ "endpoints": endpoints }).to_string());
+    let start = std::time::Instant::now();
+    let ended = desk.run(&format!("check {}", desk.file()));
+    assert_eq!(ended.stdout, format!("{}: 4000 errors\n", desk.file()));
+    assert!(ended.stderr.ends_with("… and 3950 more (all with --json)\n\n"));
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}

@@ -82,7 +82,8 @@ fn a_change_that_does_not_check_is_not_written() {
         ("set-traffic ranker --cohort beta model-v1=1", "unknown cohort \"beta\": there is none"),
         ("delete-endpoint other", "unknown endpoint \"other\": there is ranker"),
         ("delete-backend model-v1", "the backend \"model-v1\" is in use: endpoints[0].traffic.model-v1"),
-        ("delete-backend model-v9", "unknown backend \"model-v9\": there is none"),
+        ("delete-backend other", "unknown backend \"other\": there is model-v1, model-v2"),
+        ("shadow-traffic ranker model-v9 0", "unknown shadow \"model-v9\": there is none"),
         ("set-traffic ranker model-v1=0.5 model-v1=0.5", "the backend \"model-v1\" is given twice"),
     ] {
         let ended = desk.run(command);
@@ -94,8 +95,7 @@ fn a_change_that_does_not_check_is_not_written() {
 
 #[test]
 fn a_policy_that_lists_its_backends_wants_new_ones_listed() {
-    let desk =
-        Desk::with("policy.json", POLICY.replace('{', "{").replacen('{', "{ \"backends\": { \"model-v2\": {} },", 1));
+    let desk = Desk::with("policy.json", POLICY.replacen('{', "{ \"backends\": { \"model-v2\": {} },", 1));
     let ended = desk.run("set-traffic ranker model-v1=0.9 modle-v2=0.1");
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("unknown backend \"modle-v2\": did you mean \"model-v2\"?"), "{ended:?}");
@@ -103,6 +103,107 @@ fn a_policy_that_lists_its_backends_wants_new_ones_listed() {
     desk.ok("set-traffic ranker model-v2=1");
     desk.ok("set-traffic ranker model-v1=1");
     assert_eq!(policy(&desk)["backends"], json!({ "model-v2": {}, "model-v1": {} }));
+}
+
+#[test]
+fn a_shadow_that_is_stopped_is_no_use_of_its_backend() {
+    let desk = Desk::with("policy.json", POLICY);
+    desk.ok("shadow-traffic ranker model-v3 0.5");
+    desk.ok("shadow-traffic ranker model-v3 0");
+    desk.ok("set-traffic ranker model-v1=1 model-v2=0");
+    desk.ok("delete-backend model-v3");
+    desk.ok("delete-backend model-v2");
+    let expected = json!({ "name": "ranker", "route": "/rank", "traffic": { "model-v1": 1 }, "shadow": {} });
+    assert_eq!(policy(&desk)["endpoints"][0], expected);
+}
+
+#[test]
+fn a_cohorts_shadow_keeps_the_options_that_it_inherits() {
+    let text = r#"{ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": { "s": { "fraction": 0.5, "methods": ["GET"] } },
+        "cohorts": [{ "name": "c", "match": {}, "traffic": { "a": 1 } }] }] }"#;
+    let desk = Desk::with("policy.json", text);
+    desk.ok("shadow-traffic e s 0.25 --cohort c");
+    let expected = json!({ "s": { "fraction": 0.25, "methods": ["GET"] } });
+    assert_eq!(policy(&desk)["endpoints"][0]["cohorts"][0]["shadow"], expected);
+}
+
+#[test]
+fn a_new_warning_is_shown_and_an_old_one_is_not() {
+    let text = r#"{ "endpoints": [{ "name": "a", "route": "/a", "traffic": { "v1": 1 }, "shadow": { "s1": 0.5 } },
+        { "name": "b", "route": "/b", "traffic": { "v1": 1 } }] }"#;
+    let desk = Desk::with("policy.json", text);
+    let warnings = |command: &str| desk.run(command).stderr.matches("warning: ").count();
+    assert_eq!(warnings("shadow-traffic b s2 0.5"), 1);
+    assert_eq!(warnings("create-endpoint c --route /c --backend v1 --before a"), 0);
+    assert_eq!(warnings("set-traffic a v2=1"), 0);
+}
+
+#[test]
+fn comments_stay_with_what_they_speak_of() {
+    let plugin = |endpoints: &str| {
+        format!("kind: WasmPlugin\nspec:\n  pluginConfig:\n    endpoints:\n{endpoints}  phase: AUTHN\n")
+    };
+    let block = "    # The legacy API,
+    # owned by team A.
+    - name: legacy # until May
+      traffic: { a: 1 }
+    # The new API.
+    - name: new
+      traffic:
+        a: 1 # all of it
+";
+    let desk = Desk::with("plugin.yaml", plugin(block));
+    desk.ok("create-endpoint mid --route /mid --backend a --before new");
+    let mid = "    - { \"name\": \"mid\", \"route\": \"/mid\", \"traffic\": { \"a\": 1 } }\n";
+    let (legacy, new) = block.split_at(block.find("    # The new").unwrap());
+    assert_eq!(desk.text(), plugin(&format!("{legacy}{mid}{new}")));
+    desk.ok("delete-endpoint legacy");
+    assert_eq!(desk.text(), plugin(&format!("{mid}{new}")));
+    desk.ok("delete-endpoint mid");
+    assert_eq!(desk.text(), plugin(new));
+
+    let flow = "      [
+        # one
+        { name: a, traffic: { v: 1 } }, # about a
+        # two
+        { name: b, traffic: { v: 1 } }, # about b
+        { name: c, traffic: { v: 1 } } # about c
+      ]
+";
+    let desk = Desk::with("plugin.yaml", plugin(flow));
+    desk.ok("delete-endpoint a");
+    let without_a = flow.replace("        # one\n        { name: a, traffic: { v: 1 } }, # about a\n", "");
+    assert_eq!(desk.text(), plugin(&without_a));
+    desk.ok("delete-endpoint c");
+    let without_c =
+        without_a.replace(", # about b\n        { name: c, traffic: { v: 1 } } # about c", " # about b # about c");
+    assert_eq!(desk.text(), plugin(&without_c));
+}
+
+#[test]
+fn a_block_keeps_its_indentation_and_its_line_ends() {
+    let ecds = |header: &str, end: &str| {
+        let lines = [
+            "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config:",
+            "  configuration:",
+            "    \"@type\": type.googleapis.com/google.protobuf.StringValue",
+            &format!("    value: {header}"),
+            "      { \"endpoints\": [",
+            "        { \"name\": \"e\", \"traffic\": { \"a\": 1 } }",
+            "      ] }",
+            "resources: []",
+            "",
+        ];
+        lines.join(end)
+    };
+    for (header, end) in [("|", "\n"), ("|2", "\n"), ("|-", "\r\n"), ("|+", "\n")] {
+        let desk = Desk::with("ecds.yaml", ecds(header, end));
+        desk.ok("set-traffic e b=1");
+        desk.ok("set-traffic e a=1");
+        // An indentation that is told is not needed.
+        assert_eq!(desk.text(), ecds(&header.replace('2', ""), end), "{header} {end:?}");
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::{Desk, POLICY};
 
-/// A file that holds a policy, and the file that it becomes when model-v1 gets 0.75 and model-v3 the rest.
+/// A file that holds a policy.
 struct Holder {
     name: &'static str,
     before: &'static str,
-    after: &'static str,
+    /// What becomes of its text when model-v1 gets 0.75 and model-v3 the rest.
+    edit: &'static [(&'static str, &'static str)],
     /// Where it says 0.9.
     line: u64,
 }
@@ -17,23 +18,13 @@ const HOLDERS: [Holder; 9] = [
     Holder {
         name: "policy.json",
         before: POLICY,
-        after: r#"{
-  "response_header": "x-traffic-backend",
-  "endpoints": [
-    {
-      "name": "ranker",
-      "route": "/rank",
-      "traffic": { "model-v1": 0.75, "model-v3": 0.25 }
-    }
-  ]
-}
-"#,
+        edit: &[("0.9", "0.75"), (r#""model-v2": 0.1"#, r#""model-v3": 0.25"#)],
         line: 7,
     },
     Holder {
         name: "one-line.json",
         before: r#"{"endpoints":[{"name":"ranker","traffic":{"model-v1":0.9,"model-v2":0.1}}]}"#,
-        after: r#"{"endpoints":[{"name":"ranker","traffic":{"model-v1":0.75,"model-v3": 0.25}}]}"#,
+        edit: &[(r#"0.9,"model-v2":0.1"#, r#"0.75, "model-v3": 0.25"#)],
         line: 1,
     },
     Holder {
@@ -59,27 +50,7 @@ resources:
       # The rest.
       failure_policy: FAIL_RELOAD
 ",
-        after: "# The filter.
-resources:
-- \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
-  name: traffic-policy # its name
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-    config:
-      configuration:
-        \"@type\": type.googleapis.com/google.protobuf.StringValue
-        value: |
-          {
-            \"endpoints\": [
-              { \"name\": \"ranker\",
-
-                \"traffic\": { \"model-v1\": 0.75, \"model-v3\": 0.25 } }
-            ]
-          }
-
-      # The rest.
-      failure_policy: FAIL_RELOAD
-",
+        edit: &[("0.9", "0.75"), (r#""model-v2": 0.1"#, r#""model-v3": 0.25"#)],
         line: 15,
     },
     Holder {
@@ -89,13 +60,9 @@ resources:
   "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
     "value": "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.9, \"model-v2\": 0.1}}]}"}}}}]}
 "#,
-        after: r#"{"resources": [{"name": "traffic-policy", "typed_config": {
-  "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-  "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
-    "value": "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.75, \"model-v3\": 0.25}}]}"}}}}]}
-"#,
-        // Of the policy's own text: the file has it in quotes.
-        line: 1,
+        edit: &[("0.9", "0.75"), (r#"\"model-v2\": 0.1"#, r#"\"model-v3\": 0.25"#)],
+        // Where the quotes start.
+        line: 4,
     },
     Holder {
         name: "envoy.yaml",
@@ -118,26 +85,11 @@ resources:
                   "@type": type.googleapis.com/google.protobuf.StringValue
                   value: '{"endpoints": [{"name": "ranker", "traffic": {"model-v1": 0.9, "model-v2": 0.1}}]}' # the policy
 "#,
-        after: r#"static_resources:
-  listeners:
-  - filter_chains:
-    - filters:
-      - typed_config:
-          http_filters:
-          - name: other
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-              config: { name: other, configuration: { "@type": type.googleapis.com/google.protobuf.StringValue, value: "not ours" } }
-          - name: ours
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-              config:
-                vm_config: { code: { local: { filename: /lib/traffic_policy.wasm } } }
-                configuration:
-                  "@type": type.googleapis.com/google.protobuf.StringValue
-                  value: "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.75, \"model-v3\": 0.25}}]}" # the policy
-"#,
-        line: 1,
+        edit: &[(
+            r#"'{"endpoints": [{"name": "ranker", "traffic": {"model-v1": 0.9, "model-v2": 0.1}}]}'"#,
+            r#""{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.75, \"model-v3\": 0.25}}]}""#,
+        )],
+        line: 18,
     },
     Holder {
         name: "bytes.yaml",
@@ -148,13 +100,10 @@ config:
     value: eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjksIm1vZGVsLXYyIjowLjF9fV19
 resources: []
 ",
-        after: "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-config:
-  configuration:
-    \"@type\": type.googleapis.com/google.protobuf.BytesValue
-    value: \"eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjc1LCJtb2RlbC12MyI6IDAuMjV9fV19\"
-resources: []
-",
+        edit: &[(
+            "eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjksIm1vZGVsLXYyIjowLjF9fV19",
+            "\"eyJlbmRwb2ludHMiOlt7Im5hbWUiOiJyYW5rZXIiLCJ0cmFmZmljIjp7Im1vZGVsLXYxIjowLjc1LCAibW9kZWwtdjMiOiAwLjI1fX1dfQ==\"",
+        )],
         line: 1,
     },
     Holder {
@@ -181,28 +130,7 @@ spec:
 ---
 kind: Service
 ",
-        after: "# Another one first.
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: other }
----
-apiVersion: extensions.istio.io/v1alpha1
-kind: WasmPlugin
-metadata:
-  name: traffic
-spec:
-  url: oci://registry.example/traffic-policy:1 # the image
-  pluginConfig:
-    # Who serves whom.
-    endpoints:
-    - name: ranker
-      traffic: # of all users
-        model-v1: 0.75 # the good one
-        model-v3: 0.25
-  phase: AUTHN
----
-kind: Service
-",
+        edit: &[("0.9", "0.75"), ("model-v2: 0.1", "model-v3: 0.25")],
         line: 17,
     },
     Holder {
@@ -215,14 +143,7 @@ items:
   metadata: { name: traffic }
   spec: { pluginConfig: { endpoints: [ { name: ranker, traffic: { model-v1: 0.9, model-v2: 0.1 } } ] } }
 ",
-        after: "apiVersion: v1
-kind: List
-items:
-- apiVersion: extensions.istio.io/v1alpha1
-  kind: WasmPlugin
-  metadata: { name: traffic }
-  spec: { pluginConfig: { endpoints: [ { name: ranker, traffic: { model-v1: 0.75, \"model-v3\": 0.25 } } ] } }
-",
+        edit: &[("0.9", "0.75"), ("model-v2: 0.1", r#""model-v3": 0.25"#)],
         line: 7,
     },
     Holder {
@@ -240,19 +161,7 @@ spec:
       endpoints:
       - { name: ranker, traffic: { model-v1: 0.9, model-v2: 0.1 } }
 ",
-        after: "apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyExtensionPolicy
-metadata: { name: traffic }
-spec:
-  wasm:
-  - name: other
-    config: { a: b }
-  - name: traffic
-    code: { image: { url: registry.example/traffic-policy:1 } }
-    config:
-      endpoints:
-      - { name: ranker, traffic: { model-v1: 0.75, \"model-v3\": 0.25 } }
-",
+        edit: &[("0.9", "0.75"), ("model-v2: 0.1", r#""model-v3": 0.25"#)],
         line: 12,
     },
 ];
@@ -287,7 +196,9 @@ fn an_edit_changes_nothing_else() {
     for holder in &HOLDERS {
         let desk = Desk::with(holder.name, holder.before);
         desk.ok("set-traffic ranker model-v1=0.75 model-v3=0.25");
-        assert_eq!(desk.text(), holder.after, "{}", holder.name);
+        let replace = |text: String, (old, new): &(&str, &str)| text.replace(old, new);
+        let expected = holder.edit.iter().fold(holder.before.to_owned(), replace);
+        assert_eq!(desk.text(), expected, "{}", holder.name);
         assert_eq!(desk.others(), Vec::<std::path::PathBuf>::new(), "{}", holder.name);
     }
 }

@@ -67,8 +67,55 @@ fn names_of_the_policy_are_in_their_places() {
             && istio.contains("istio: ingress"),
         "{istio}"
     );
-    let gateway = desk.ok(&format!("render envoy-gateway {} --cluster model-v1=ranker:9000", desk.file()));
-    assert!(gateway.contains("name: x-where") && gateway.contains("- name: ranker\n      port: 9000"), "{gateway}");
+    let gateway = desk.ok(&format!(
+        "render envoy-gateway {} --cluster outbound|8080|v2|model.prod.svc=ranker.prod.svc:9000",
+        desk.file()
+    ));
+    assert!(gateway.contains("name: x-where"), "{gateway}");
+    assert!(gateway.contains("- name: ranker\n      port: 9000\n      namespace: prod"), "{gateway}");
+}
+
+#[test]
+fn the_policy_is_rendered_as_it_is() {
+    for policy in [
+        // Names that the templates have, too.
+        r#"{ "routing_header": "x-traffic-cluster-v2", "default_cluster": "x-traffic-cluster", "endpoints": [] }"#,
+        r#"{ "endpoints": [{ "name": "a", "route": "/target/wasm32-wasip1/release/traffic_policy.wasm", "traffic": { "x-traffic-mirror": 1 } }] }"#,
+        // What a block of YAML would trip over.
+        "   {\n\"endpoints\": [ { \"name\": \"a\",\n\n\"traffic\": { \"v\": 1 } } ] }\n\n",
+        "{\r\"endpoints\":\r\n[ { \"name\": \"a\",\r\"traffic\": { \"v\": 1 } } ] }",
+    ] {
+        let expected: Value = serde_json::from_str(policy).unwrap();
+        let desk = Desk::with("policy.json", policy);
+        for form in ["envoy", "ecds"] {
+            let rendered = desk.ok(&format!("render {form} {}", desk.file()));
+            let text: Value = serde_saphyr::from_str(&rendered).unwrap();
+            let config = if form == "ecds" {
+                &text["resources"][0]["typed_config"]
+            } else {
+                &text["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+                    [0]["typed_config"]
+            };
+            let policy = config["config"]["configuration"]["value"].as_str().unwrap();
+            assert_eq!(serde_json::from_str::<Value>(policy).unwrap(), expected, "{rendered}");
+        }
+    }
+}
+
+#[test]
+fn an_option_without_effect_is_refused() {
+    let desk = Desk::with("policy.json", POLICY);
+    for (options, words) in [
+        ("envoy --cluster model-v3=a:1", "the policy names no cluster \"model-v3\": did you mean \"model-v1\"?"),
+        ("istio --cluster model-v1=a:1", "--cluster is for another form than this"),
+        ("ecds --image a/b:1", "--image is for another form than this"),
+        ("envoy-gateway --cluster model-v1=10.0.0.1:1", "the cluster \"model-v1\" is at an address"),
+    ] {
+        let (form, options) = options.split_once(' ').unwrap();
+        let ended = desk.run(&format!("render {form} {} {options}", desk.file()));
+        assert_eq!(ended.status, Some(1), "{options}");
+        assert!(ended.stderr.contains(words), "{options}: {}", ended.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

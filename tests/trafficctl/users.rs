@@ -71,15 +71,84 @@ fn what_else_changes_is_told() {
     let notes: Vec<_> =
         report["changes"].as_array().unwrap().iter().map(|change| (&change["name"], &change["notes"])).collect();
     let keys = "other keys, which place a user anew: header x-serve-shard-key → cookie id";
+    let copies = "copies to s: 50 % → nothing";
     assert_eq!(
         json!(notes),
         json!([
-            ["e", ["takes other requests: path is under /e → path is under /f", keys, "copies to s: 50 % → nothing"]],
-            ["e/beta", [keys, "a new cohort, whose users the endpoint's own traffic served: method is PUT"]],
-            ["e/gone", ["the cohort is gone: the endpoint's own traffic serves its users"]],
+            ["e", ["takes other requests: path is under /e → path is under /f", keys, copies]],
+            ["e/beta", [keys, "a new cohort, whose users the endpoint's own traffic served: method is PUT", copies]],
+            ["e/gone", ["the cohort is gone: the endpoint's own traffic serves its users", copies]],
         ])
     );
     assert_eq!(diff(&old, &old), json!({ "notes": [], "changes": [] }));
+}
+
+/// The notes on the one endpoint, where nothing else changes.
+fn notes(old: Value, new: Value) -> Vec<String> {
+    let with_name = |mut endpoint: Value| {
+        endpoint["name"] = json!("e");
+        if endpoint.get("traffic").is_none() {
+            endpoint["traffic"] = json!({ "a": 0.5, "b": 0.5 });
+        }
+        endpoint
+    };
+    let report = diff(&with_name(old), &with_name(new));
+    let notes = report["changes"][0]["notes"].as_array().cloned().unwrap_or_default();
+    notes.iter().map(|note| note.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn no_difference_is_passed_over() {
+    let cookie = |name: &str, age: u64| json!({ "affinity": { "keys": [{ "cookie": "id" }], "on_missing": "generate_cookie", "cookie": { "name": name, "max_age_s": age } } });
+    let keys = |keys: Value| json!({ "affinity": { "keys": keys } });
+    for (old, new, expected) in [
+        (
+            json!({ "affinity": null, "traffic": { "v1": 1 } }),
+            json!({ "affinity": null, "traffic": { "v1": 0.5, "v3": 0.5 } }),
+            "traffic, drawn for each request: v1 100 % → v1 50 %, v3 50 %",
+        ),
+        (json!({}), json!({ "affinity": null }), "no affinity any more: each request is drawn for itself"),
+        (
+            json!({ "shadow": { "s": { "fraction": 1, "headers": { "remove": ["authorization"] } } } }),
+            json!({ "shadow": { "s": 1 } }),
+            "copies to s: other options, such as limits, headers or host",
+        ),
+        (
+            json!({ "shadow": { "s": 1 } }),
+            json!({ "shadow": { "s": { "fraction": 1, "sample": "key" } } }),
+            "copies to s: 100 % → 100 % of the keys",
+        ),
+        (cookie("id", 60), cookie("id", 90), "a generated key is handed out otherwise"),
+        (
+            keys(json!([{ "cookie": "id" }])),
+            keys(json!([{ "cookie": "id" }, { "source_ip": true }])),
+            "further keys, for users who had none: cookie id → cookie id, client's address",
+        ),
+    ] {
+        assert_eq!(notes(old, new), [expected]);
+    }
+}
+
+#[test]
+fn further_keys_and_percentages_move_nobody() {
+    let thirds = json!({ "name": "e", "traffic": { "a": 0.3333333, "b": 0.3333333, "c": 0.3333334 } });
+    let percentages = json!({ "name": "e", "traffic": { "a": 33.33333, "b": 33.33333, "c": 33.33334 } });
+    assert_eq!(diff(&thirds, &percentages), json!({ "notes": [], "changes": [] }));
+    let mut further = thirds.clone();
+    further["affinity"] = json!({ "keys": [{ "header": "x-serve-shard-key" }, { "cookie": "id" }] });
+    let users = &diff(&thirds, &further)["changes"][0]["users"];
+    assert!(near(&users["moved"], 0.0) && near(&users["needless"], 0.0), "{users}");
+}
+
+#[test]
+fn another_cluster_of_a_shadow_is_told() {
+    let policy = |cluster: &str| {
+        json!({ "backends": { "s": { "cluster": cluster } }, "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": { "s": 1 } }] }).to_string()
+    };
+    let desk = Desk::with("old.json", policy("one"));
+    let new = desk.put("new.json", policy("two"));
+    let words = desk.ok(&format!("diff {} {new}", desk.file()));
+    assert!(words.contains("copies to s: 100 %, cluster one → 100 %, cluster two"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

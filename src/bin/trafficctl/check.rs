@@ -1,11 +1,11 @@
 //! `check`: what is wrong with a policy, and what is odd about it, shown where it stands.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use anyhow::ensure;
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use traffic_policy::{Policy, PolicyError};
 
@@ -14,6 +14,13 @@ use crate::file::{Embedded, PolicyFile};
 use crate::lint;
 use crate::source::Source;
 
+/// How errors and warnings are marked.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// How many findings are shown of one policy.
+const SHOWN: usize = 50;
+
 /// The options of `check`.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -21,7 +28,7 @@ pub struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How many requests a second come to an endpoint: warns of shares that would show less than ten of them in a day.
-    #[arg(long, value_name = "REQUESTS")]
+    #[arg(long, value_name = "REQUESTS", value_parser = rate)]
     rate: Option<f64>,
     /// Take warnings for errors.
     #[arg(long)]
@@ -29,6 +36,11 @@ pub struct Arguments {
     /// Print what was found as JSON on standard output.
     #[arg(long)]
     json: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| format!("{text:?} is not a number above 0"))
 }
 
 /// Something that is wrong or odd.
@@ -73,57 +85,107 @@ impl From<&PolicyError> for Finding {
 
 /// Checks files.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut report = Report { is_json: arguments.json, ..Report::default() };
     let mut files = Vec::new();
     for path in &arguments.files {
-        let file = PolicyFile::read(path)?;
-        // Envoy takes the paths from where it runs, which may be where the file is.
-        let beside = |follow: &PathBuf| path.parent().map(|folder| folder.join(follow)).filter(|path| path.exists());
-        let found = file
-            .follows
-            .iter()
-            .filter_map(|follow| if follow.exists() { Some(follow.clone()) } else { beside(follow) });
-        let follows: Vec<_> = found.filter(|path| !arguments.files.contains(path)).collect();
-        files.push(file);
-        for path in follows {
-            files.push(PolicyFile::read(&path)?);
+        let Some(file) = report.read(path) else { continue };
+        for follow in &file.follows {
+            match find_beside(follow, path) {
+                Some(found) if arguments.files.contains(&found) => (),
+                Some(found) => files.extend(report.read(&found)),
+                None => report.about_file(
+                    path,
+                    false,
+                    &format!("Envoy takes its policy from {}, which is not here", follow.display()),
+                ),
+            }
         }
+        files.push(file);
     }
     let has_policy = files.iter().any(|file| !file.policies.is_empty());
-    if let Some(first) = files.first() {
-        ensure!(has_policy, "{}", first.no_policy());
+    if let Some(first) = files.first()
+        && !has_policy
+    {
+        report.about_file(&first.path, true, &first.no_policy());
     }
     let clusters: BTreeSet<String> = files.iter().flat_map(|file| file.clusters.iter().cloned()).collect();
     let are_known = !clusters.is_empty() && !files.iter().any(|file| file.has_dynamic_clusters);
-    let context = lint::Context {
-        clusters: are_known.then_some(clusters),
-        requests_per_second: arguments.rate,
-        is_change: false,
-    };
-    let (mut errors, mut warnings) = (0, 0);
-    let mut report = Vec::new();
+    let clusters = are_known.then_some(clusters);
+    let context = lint::Context { clusters, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
         for policy in &file.policies {
-            let findings = findings(file, policy, &context);
-            errors += findings.iter().filter(|finding| finding.is_error).count();
-            warnings += findings.iter().filter(|finding| !finding.is_error).count();
-            if arguments.json {
-                report.extend(as_json(file, policy, &findings));
-            } else {
-                show(file, policy, &findings);
+            report.about_policy(file, policy, &findings(file, policy, &context));
+        }
+    }
+    let Report { errors, warnings, findings, is_unreadable, .. } = report;
+    if arguments.json {
+        let report = json!({ "errors": errors, "warnings": warnings, "findings": findings });
+        say!("{}", serde_json::to_string_pretty(&report)?);
+    } else if has_policy {
+        let with_policy = files.iter().filter(|file| !file.policies.is_empty());
+        let names: Vec<_> = with_policy.map(|file| file.path.display().to_string()).collect();
+        say!("{}: {}", names.join(", "), summary(errors, warnings));
+    }
+    if is_unreadable {
+        return Ok(Outcome::Unreadable);
+    }
+    Ok(Outcome::good(errors == 0 && (warnings == 0 || !arguments.deny_warnings)))
+}
+
+/// A file that Envoy names: where this runs, or beside the file that names it.
+fn find_beside(follow: &Path, named_in: &Path) -> Option<PathBuf> {
+    let folder = named_in.parent()?;
+    let places = [follow.to_owned(), folder.join(follow), folder.join(follow.file_name()?)];
+    places.into_iter().find(|path| path.exists())
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Report {
+    is_json: bool,
+    errors: usize,
+    warnings: usize,
+    /// For JSON.
+    findings: Vec<Value>,
+    is_unreadable: bool,
+}
+
+impl Report {
+    fn read(&mut self, path: &Path) -> Option<PolicyFile> {
+        match PolicyFile::read(path) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                self.is_unreadable |= error.downcast_ref::<std::io::Error>().is_some();
+                self.about_file(path, true, &format!("{error:#}"));
+                None
             }
         }
     }
-    if arguments.json {
-        anstream::println!(
-            "{}",
-            serde_json::to_string_pretty(&json!({ "errors": errors, "warnings": warnings, "findings": report }))?
-        );
-    } else {
-        let names: Vec<_> =
-            files.iter().filter(|file| !file.policies.is_empty()).map(|file| file.path.display().to_string()).collect();
-        anstream::println!("{}: {}", names.join(", "), summary(errors, warnings));
+
+    /// Takes up what is to say about a whole file.
+    fn about_file(&mut self, path: &Path, is_error: bool, message: &str) {
+        let level = if is_error { "error" } else { "warning" };
+        self.count(is_error);
+        if self.is_json {
+            self.findings.push(json!({ "file": path, "level": level, "message": message, "places": [] }));
+        } else {
+            let style = if is_error { ERROR } else { WARNING };
+            anstream::eprintln!("{style}{level}{style:#}: {}: {message}\n", path.display());
+        }
     }
-    Ok(Outcome::good(errors == 0 && (warnings == 0 || !arguments.deny_warnings)))
+
+    fn about_policy(&mut self, file: &PolicyFile, policy: &Embedded, findings: &[Finding]) {
+        findings.iter().for_each(|finding| self.count(finding.is_error));
+        if self.is_json {
+            self.findings.extend(as_json(file, policy, findings));
+        } else {
+            show(file, policy, findings);
+        }
+    }
+
+    fn count(&mut self, is_error: bool) {
+        if is_error { self.errors += 1 } else { self.warnings += 1 }
+    }
 }
 
 fn summary(errors: usize, warnings: usize) -> String {
@@ -155,30 +217,32 @@ pub fn show(file: &PolicyFile, policy: &Embedded, findings: &[Finding]) {
         return;
     }
     let source = Source::of(file, policy);
+    let name =
+        if policy.holder.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.holder) };
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
-    for finding in findings {
+    for finding in findings.iter().take(SHOWN) {
         let level = if finding.is_error { Level::ERROR } else { Level::WARNING };
         let message = finding.message();
-        let name =
-            if policy.holder.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.holder) };
-        let ranges = finding.places.iter().filter_map(|place| source.find(place));
-        let mut annotations = ranges
-            .enumerate()
-            .map(|(n, range)| {
-                let kind = if n == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                kind.span(range)
-            })
-            .peekable();
-        let mut group = level.primary_title(message.as_str()).elements(None::<annotate_snippets::Message<'_>>);
-        if annotations.peek().is_some() {
-            group = group.element(Snippet::source(source.text.as_str()).path(name.as_str()).annotations(annotations));
-        } else {
-            group = group.element(annotate_snippets::Origin::path(name.as_str()));
-        }
+        let ranges: Vec<_> = finding.places.iter().filter_map(|place| source.find(place)).collect();
+        let title = level.primary_title(message.as_str());
+        // The lines around are enough: a policy may have many thousands.
+        let mut group = match source.lines_around(&ranges) {
+            None => title.element(Origin::path(name.as_str())),
+            Some((start, line, lines)) => {
+                let annotations = ranges.iter().enumerate().map(|(n, range)| {
+                    let kind = if n == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                    kind.span(range.start - start..range.end - start)
+                });
+                title.element(Snippet::source(lines).line_start(line).path(name.as_str()).annotations(annotations))
+            }
+        };
         if let Some(help) = &finding.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         anstream::eprintln!("{}\n", renderer.render(&[group]));
+    }
+    if findings.len() > SHOWN {
+        anstream::eprintln!("… and {} more (all with --json)\n", findings.len() - SHOWN);
     }
 }
 
@@ -189,7 +253,7 @@ fn as_json(file: &PolicyFile, policy: &Embedded, findings: &[Finding]) -> Vec<Va
     let source = Source::of(file, policy);
     let as_json = |finding: &Finding| {
         let place = finding.places.first().map(String::as_str).unwrap_or_default();
-        let position = source.find(place).map(|range| source.line_and_column(range.start));
+        let position = source.find(place).map(|range| source.in_file(range.start));
         json!({
             "file": file.path,
             "source": source.name,
@@ -213,7 +277,8 @@ pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Opt
         .filter(|known| *known != name)
         .map(|known| (known, distance(known)))
         .min_by_key(|(_, distance)| *distance)?;
-    let is_near = distance <= 1 + name.chars().count() / 5;
+    // A slip in every fifth letter; of three letters, one.
+    let is_near = distance <= (name.chars().count() + 2) / 5;
     (is_near && distance < nearest.chars().count()).then(|| format!("did you mean {nearest:?}?"))
 }
 

@@ -1,16 +1,17 @@
 //! `diff`: what a change of policy changes, and whom it moves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anstyle::AnsiColor;
 use serde_json::{Value, json};
 use traffic_policy::shadow::Shadow;
 use traffic_policy::{Affinity, Cohort, Endpoint, Policy, Traffic};
 
 use crate::Outcome;
 use crate::bars::{percent, right, table};
+use crate::check::WARNING;
 use crate::file::PolicyFile;
-use crate::movement::{Moved, Movement, is_needless, shares};
+use crate::movement::{Moved, Movement, ROUNDING, is_alike, is_needless, shares};
 use crate::simulate::read_keys;
 
 /// The options of `diff`.
@@ -39,8 +40,8 @@ struct Change {
 }
 
 struct Users {
-    before: std::collections::BTreeMap<String, f64>,
-    after: std::collections::BTreeMap<String, f64>,
+    before: BTreeMap<String, f64>,
+    after: BTreeMap<String, f64>,
     movement: Movement,
     moved: Moved,
     /// Each key that moves: from where, and to where.
@@ -56,14 +57,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let notes = notes_of_policy(&old, &new);
     if arguments.json {
         let report = json!({ "notes": notes, "changes": changes.iter().map(as_json).collect::<Vec<_>>() });
-        anstream::println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(Outcome::Good);
     }
     for note in &notes {
-        anstream::println!("{note}");
+        say!("{note}");
     }
     if changes.is_empty() && notes.is_empty() {
-        anstream::println!("the policies decide alike");
+        say!("the policies decide alike");
     }
     for change in &changes {
         show(change, keys.is_some());
@@ -75,9 +76,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub fn summary_of_change(old: &Policy, new: &Policy) {
     for change in changes(old, new, None) {
         if let Some(users) = &change.users
-            && users.before != users.after
+            && !is_alike(&users.before, &users.after)
         {
-            anstream::println!("  {}: {}", change.name, in_words(&users.moved));
+            say!("  {}: {}", change.name, in_words(&users.moved));
         }
         warn(&change);
     }
@@ -94,9 +95,8 @@ fn in_words(moved: &Moved) -> String {
 }
 
 fn warn(change: &Change) {
-    const WARNING: anstyle::Style = AnsiColor::Yellow.on_default().bold();
     let Some(users) = &change.users else { return };
-    if users.moved.needless > 0.0 {
+    if users.moved.needless > ROUNDING {
         let why = if change.notes.is_empty() { String::new() } else { format!(" ({})", change.notes.join("; ")) };
         anstream::eprintln!(
             "{WARNING}warning{WARNING:#}: {}: {} of the users move who need not{why}",
@@ -115,9 +115,9 @@ fn warn(change: &Change) {
 }
 
 fn show(change: &Change, has_keys: bool) {
-    anstream::println!("\n{}", change.name);
+    say!("\n{}", change.name);
     for note in &change.notes {
-        anstream::println!("  {note}");
+        say!("  {note}");
     }
     let Some(users) = &change.users else { return };
     let mut head = vec!["of the users".to_owned()];
@@ -131,15 +131,15 @@ fn show(change: &Change, has_keys: bool) {
         table.add_row(std::iter::once(format!("from {from}")).chain(users.after.keys().map(part)));
     }
     right(&mut table, &(1..=users.after.len()).collect::<Vec<_>>());
-    anstream::println!("{table}");
-    anstream::println!("  {}", in_words(&users.moved));
+    say!("{table}");
+    say!("  {}", in_words(&users.moved));
     if has_keys {
         const SHOWN: usize = 20;
         for (key, from, to) in users.keys.iter().take(SHOWN) {
-            anstream::println!("  {key}: {from} → {to}");
+            say!("  {key}: {from} → {to}");
         }
         if users.keys.len() > SHOWN {
-            anstream::println!("  … {} more (all with --json)", users.keys.len() - SHOWN);
+            say!("  … {} more (all with --json)", users.keys.len() - SHOWN);
         }
     }
     warn(change);
@@ -188,14 +188,14 @@ fn note(name: &str, words: String) -> Change {
 
 /// What changes for the users of an endpoint that is in both policies.
 fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, changes: &mut Vec<Change>) {
-    let mut common = notes_of_affinity(before.affinity(), after.affinity());
-    let placed = Placed { before: before.affinity(), after: after.affinity(), keys, is_alike: common.is_empty() };
+    let (mut common, is_alike) = notes_of_affinity(before.affinity(), after.affinity());
+    let placed = Placed { before: before.affinity(), after: after.affinity(), keys, is_alike };
     let mut notes = common.clone();
     if before.matching() != after.matching() {
         notes.insert(0, format!("takes other requests: {} → {}", before.matching(), after.matching()));
     }
     notes.extend(notes_of_shadows(before.shadows(), after.shadows()));
-    notes.extend(notes_of_clusters(before.traffic(), after.traffic()));
+    notes.extend(notes_of_traffic(before.traffic(), after.traffic(), placed.has_users()));
     push(changes, before.name.to_string(), notes, placed.users(before.traffic(), after.traffic()));
     let old = |name: &str| before.cohorts().find(|cohort| &*cohort.name == name);
     let new = |name: &str| after.cohorts().find(|cohort| &*cohort.name == name);
@@ -210,34 +210,34 @@ fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, ch
     for cohort in after.cohorts() {
         let name = format!("{}/{}", after.name, cohort.name);
         let mut notes = common.clone();
-        let from = match old(&cohort.name) {
-            Some(before) => {
-                if before.matching() != cohort.matching() {
-                    notes.push(format!("takes other requests: {} → {}", before.matching(), cohort.matching()));
-                }
-                notes.extend(notes_of_shadows(before.shadows(), cohort.shadows()));
-                notes.extend(notes_of_clusters(before.traffic(), cohort.traffic()));
-                before.traffic()
+        let old = old(&cohort.name);
+        match old {
+            Some(old) if old.matching() != cohort.matching() => {
+                notes.push(format!("takes other requests: {} → {}", old.matching(), cohort.matching()));
             }
+            Some(_) => (),
             None => {
-                notes.push(format!(
-                    "a new cohort, whose users the endpoint's own traffic served: {}",
-                    cohort.matching()
-                ));
-                before.traffic()
+                let served = "whose users the endpoint's own traffic served";
+                notes.push(format!("a new cohort, {served}: {}", cohort.matching()));
             }
-        };
+        }
+        let from = old.map_or(before.traffic(), Cohort::traffic);
+        let shadows: Vec<_> = old.map_or_else(|| before.shadows().collect(), |old| old.shadows().collect());
+        notes.extend(notes_of_shadows(shadows.into_iter(), cohort.shadows()));
+        notes.extend(notes_of_traffic(from, cohort.traffic(), placed.has_users()));
         push(changes, name, notes, placed.users(from, cohort.traffic()));
     }
     for cohort in before.cohorts().filter(|cohort| new(&cohort.name).is_none()) {
         let name = format!("{}/{}", after.name, cohort.name);
-        let notes = vec!["the cohort is gone: the endpoint's own traffic serves its users".to_owned()];
+        let mut notes = vec!["the cohort is gone: the endpoint's own traffic serves its users".to_owned()];
+        notes.extend(notes_of_shadows(cohort.shadows(), after.shadows()));
+        notes.extend(notes_of_traffic(cohort.traffic(), after.traffic(), placed.has_users()));
         push(changes, name, notes, placed.users(cohort.traffic(), after.traffic()));
     }
 }
 
 fn push(changes: &mut Vec<Change>, name: String, notes: Vec<String>, users: Option<Users>) {
-    let is_different = users.as_ref().is_some_and(|users| users.before != users.after);
+    let is_different = users.as_ref().is_some_and(|users| !is_alike(&users.before, &users.after));
     if is_different || !notes.is_empty() {
         changes.push(Change { name, notes, users });
     }
@@ -253,6 +253,11 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Whether there are users, before and after: who keep a backend.
+    fn has_users(&self) -> bool {
+        self.before.is_some() && self.after.is_some()
+    }
+
     /// What becomes of the users; `None` where requests have no users: each is drawn for itself.
     fn users(&self, before: &Traffic, after: &Traffic) -> Option<Users> {
         let (old, new) = (self.before?, self.after?);
@@ -278,44 +283,65 @@ impl Placed<'_> {
     }
 }
 
-fn notes_of_affinity(before: Option<&Affinity>, after: Option<&Affinity>) -> Vec<String> {
+/// How affinity differs, and whether a user who had a key before has the same point now.
+fn notes_of_affinity(before: Option<&Affinity>, after: Option<&Affinity>) -> (Vec<String>, bool) {
+    let (before, after) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (Some(_), None) => return (vec!["no affinity any more: each request is drawn for itself".to_owned()], false),
+        (None, Some(_)) => return (vec!["affinity from now on: each user keeps one backend".to_owned()], false),
+        (None, None) => return (Vec::new(), false),
+    };
     let mut notes = Vec::new();
-    match (before, after) {
-        (Some(before), Some(after)) => {
-            if before.salt() != after.salt() {
-                notes.push("another salt: every user is placed anew".to_owned());
-            }
-            let words = |affinity: &Affinity| affinity.sources().collect::<Vec<_>>().join(", ");
-            if words(before) != words(after) {
-                notes.push(format!("other keys, which place a user anew: {} → {}", words(before), words(after)));
-            }
-        }
-        (Some(_), None) => notes.push("no affinity any more: each request is drawn for itself".to_owned()),
-        (None, Some(_)) => notes.push("affinity from now on: each user keeps one backend".to_owned()),
-        (None, None) => (),
+    let has_salt = before.salt() == after.salt();
+    if !has_salt {
+        notes.push("another salt: every user is placed anew".to_owned());
     }
-    notes
+    let (old, new): (Vec<_>, Vec<_>) = (before.sources().collect(), after.sources().collect());
+    let in_words = || format!("{} → {}", old.join(", "), new.join(", "));
+    let (is_longer, is_shorter) = (new.starts_with(&old), old.starts_with(&new));
+    match (is_longer, is_shorter) {
+        (true, true) if has_salt && before != after => notes.push("a generated key is handed out otherwise".to_owned()),
+        (true, true) => (),
+        (true, false) => notes.push(format!("further keys, for users who had none: {}", in_words())),
+        (false, true) => notes.push(format!("fewer keys: who had none but the last ones has none now: {}", in_words())),
+        (false, false) => notes.push(format!("other keys, which place a user anew: {}", in_words())),
+    }
+    (notes, has_salt && (is_longer || is_shorter))
 }
 
+/// How the shadows of the same requests differ.
 fn notes_of_shadows<'a>(
     before: impl Iterator<Item = &'a Shadow>,
     after: impl Iterator<Item = &'a Shadow>,
 ) -> Vec<String> {
-    let words = |shadow: &Shadow| {
-        let methods = shadow.methods().map(|methods| format!(", only {}", methods.join(" "))).unwrap_or_default();
-        let from = shadow.only_from().map(|from| format!(", only of {}", from.join(" "))).unwrap_or_default();
-        let by_key = if shadow.is_by_key() { " of the keys" } else { "" };
-        (shadow.backend.name.clone(), format!("{}{by_key}{methods}{from}", percent(shadow.fraction())))
+    let by_name = |shadow: &'a Shadow| (shadow.backend.name.as_str(), shadow);
+    let before: BTreeMap<_, _> = before.map(by_name).collect();
+    let after: BTreeMap<_, _> = after.map(by_name).collect();
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let note = |name: &&str| {
+        let (old, new) = (before.get(name), after.get(name));
+        let words = |shadow: Option<&&Shadow>| shadow.map_or("nothing".to_owned(), |shadow| in_words_of_shadow(shadow));
+        let (old_words, new_words) = (words(old), words(new));
+        if old_words != new_words {
+            return Some(format!("copies to {name}: {old_words} → {new_words}"));
+        }
+        let (old, new) = (old?, new?);
+        (old.via != new.via).then(|| format!("copies to {name}: other options, such as limits, headers or host"))
     };
-    let before: std::collections::BTreeMap<_, _> = before.map(words).collect();
-    let after: std::collections::BTreeMap<_, _> = after.map(words).collect();
-    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
-    let word = |words: Option<&String>| words.map_or("nothing", String::as_str).to_owned();
-    let changed = names.filter(|name| before.get(*name) != after.get(*name));
-    changed.map(|name| format!("copies to {name}: {} → {}", word(before.get(name)), word(after.get(name)))).collect()
+    names.into_iter().filter_map(note).collect()
 }
 
-fn notes_of_clusters(before: &Traffic, after: &Traffic) -> Vec<String> {
+fn in_words_of_shadow(shadow: &Shadow) -> String {
+    let by_key = if shadow.is_by_key() { " of the keys" } else { "" };
+    let methods = shadow.methods().map(|methods| format!(", only {}", methods.join(" "))).unwrap_or_default();
+    let from = shadow.only_from().map(|from| format!(", only of {}", from.join(" "))).unwrap_or_default();
+    let is_own = shadow.backend.cluster == shadow.backend.name;
+    let cluster = if is_own { String::new() } else { format!(", cluster {}", shadow.backend.cluster) };
+    format!("{}{by_key}{methods}{from}{cluster}", percent(shadow.fraction()))
+}
+
+/// How the traffic of the same requests differs, but for whom it moves.
+fn notes_of_traffic(before: &Traffic, after: &Traffic, has_users: bool) -> Vec<String> {
     let cluster = |backend: &str| {
         after.shares().find(|(other, _)| other.name == backend).map(|(backend, _)| backend.cluster.clone())
     };
@@ -323,7 +349,15 @@ fn notes_of_clusters(before: &Traffic, after: &Traffic) -> Vec<String> {
         let now = cluster(&backend.name).filter(|now| *now != backend.cluster)?;
         Some(format!("{} has another cluster: {} → {now}", backend.name, backend.cluster))
     });
-    changed.collect()
+    let mut notes: Vec<_> = changed.collect();
+    if !has_users && !is_alike(&shares(before), &shares(after)) {
+        let words = |traffic: &Traffic| {
+            let shares = traffic.shares().map(|(backend, share)| format!("{} {}", backend.name, percent(share)));
+            shares.collect::<Vec<_>>().join(", ")
+        };
+        notes.push(format!("traffic, drawn for each request: {} → {}", words(before), words(after)));
+    }
+    notes
 }
 
 fn as_json(change: &Change) -> Value {

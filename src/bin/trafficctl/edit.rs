@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::Value;
-use yaml_edit::{Document, Mapping, MappingEntry, ScalarValue, Sequence, YamlNode};
+use yaml_edit::{Document, Mapping, MappingEntry, Sequence, YamlNode};
 
 use crate::file::{Embedded, Form, PolicyFile};
 use crate::tree::{self, Step};
@@ -127,20 +127,28 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
         Change::Set(path, value) => {
             let (Step::Key(key), parent) = path.split_last()? else { return None };
             let parent = tree::walk(&policy, parent)?;
-            // JSON wants its names in quotes, and YAML takes them.
-            match parent.as_mapping()? {
-                mapping if mapping.is_flow_style() => {
-                    mapping.set(ScalarValue::double_quoted(key.as_str()), &node(value)?)
-                }
-                mapping => mapping.set(key.as_str(), &node(value)?),
+            let mapping = parent.as_mapping()?;
+            if mapping.is_flow_style() && mapping.get(key.as_str()).is_none() {
+                // JSON wants its names in quotes, and YAML takes them.
+                let entry = format!("{}: {}", Value::from(key.as_str()), one_line(value));
+                let (whole, entries) = (tree::range(&parent, text), entries(mapping, text)?);
+                return Some(insert_in_flow(text, &whole, &entries, entries.len(), &entry, ["{ ", " }"]));
             }
+            mapping.set(key.as_str(), &node(value)?);
         }
         Change::Insert(path, n, value) => {
-            let list = tree::walk(&policy, path)?.as_sequence()?.clone();
-            if list.is_flow_style() {
-                return Some(insert_in_flow(text, &list, *n, &one_line(value)));
+            let list = tree::walk(&policy, path)?;
+            let sequence = list.as_sequence()?;
+            let (elements, element) = (elements(sequence, text), one_line(value));
+            if sequence.is_flow_style() {
+                return Some(insert_in_flow(text, &tree::range(&list, text), &elements, *n, &element, ["[", "]"]));
             }
-            if *n < list.len() { list.insert(*n, &node(value)?) } else { list.push(&node(value)?) }
+            if let Some(next) = elements.get(*n) {
+                let start = start_with_comments(text, next.start);
+                let indent = indent_of(text, next.start);
+                return Some(splice(text, start..start, &format!("{indent}- {element}\n")));
+            }
+            sequence.push(&node(value)?);
         }
         Change::Remove(path) => {
             let (last, parent) = path.split_last()?;
@@ -153,6 +161,10 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
                 (Step::Index(n), YamlNode::Sequence(list)) if list.is_flow_style() => {
                     return remove_in_flow(text, &elements(list, text), *n);
                 }
+                (Step::Index(n), YamlNode::Sequence(list)) if list.len() > 1 => {
+                    let part = elements(list, text).get(*n)?.clone();
+                    return Some(splice(text, start_with_comments(text, part.start)..end_of_line(text, part.end), ""));
+                }
                 (Step::Key(key), _) => drop(parent.as_mapping()?.remove(key.as_str())?),
                 (Step::Index(n), _) => drop(parent.as_sequence()?.remove(*n)?),
             }
@@ -161,31 +173,56 @@ fn edit_once(text: &str, document: usize, path: &[Step], change: &Change) -> Opt
     Some(file.to_string())
 }
 
-/// Puts an element into a list in brackets, with what stands between the others between them.
-fn insert_in_flow(text: &str, list: &Sequence, n: usize, element: &str) -> String {
-    let elements = elements(list, text);
-    let whole = tree::range(&YamlNode::Sequence(list.clone()), text);
-    let (Some(first), Some(last)) = (elements.first(), elements.last()) else {
-        return splice(text, whole, &format!("[{element}]"));
+/// Puts a part before that of number `n` into what stands in brackets, with what stands between the others between them.
+fn insert_in_flow(
+    text: &str,
+    whole: &Range<usize>,
+    parts: &[Range<usize>],
+    n: usize,
+    part: &str,
+    [open, close]: [&str; 2],
+) -> String {
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        return splice(text, whole.clone(), &format!("{open}{part}{close}"));
     };
-    let lead = text
-        .get(whole.start + 1..first.start)
-        .filter(|lead| lead.trim().is_empty() && lead.contains('\n'))
-        .unwrap_or(" ");
-    match elements.get(n) {
-        Some(next) => splice(text, next.start..next.start, &format!("{element},{lead}")),
-        None => splice(text, last.end..last.end, &format!(",{lead}{element}")),
+    // Each on a line of its own, if the first is.
+    let is_alone = text.get(whole.start + 1..first.start).is_some_and(|lead| lead.contains('\n'));
+    let lead = if is_alone { format!("{}{}", line_end(text), indent_of(text, first.start)) } else { " ".to_owned() };
+    match parts.get(n) {
+        Some(next) if is_alone => {
+            let start = start_with_comments(text, next.start);
+            splice(text, start..start, &format!("{}{part},{}", indent_of(text, first.start), line_end(text)))
+        }
+        Some(next) => splice(text, next.start..next.start, &format!("{part}, ")),
+        None => splice(text, last.end..last.end, &format!(",{lead}{part}")),
     }
 }
 
 /// Takes the part of number `n` out of what stands in brackets, with one of the commas beside it.
 fn remove_in_flow(text: &str, parts: &[Range<usize>], n: usize) -> Option<String> {
     let part = parts.get(n)?;
-    let range = match (n.checked_sub(1).and_then(|n| parts.get(n)), parts.get(n + 1)) {
+    let (previous, next) = (n.checked_sub(1).and_then(|n| parts.get(n)), parts.get(n + 1));
+    // What has lines of its own goes with them, and with the comments on them.
+    let is_alone = |other: Option<&Range<usize>>, between: Range<usize>| {
+        other.is_none() || text.get(between).is_some_and(|between| between.contains('\n'))
+    };
+    let is_at_start = text.get(start_of_line(text, part.start)..part.start).is_some_and(|lead| lead.trim().is_empty());
+    if is_at_start && next.is_some() && is_alone(next, part.end..next.map_or(part.end, |next| next.start)) {
+        return Some(splice(text, start_with_comments(text, part.start)..end_of_line(text, part.end), ""));
+    }
+    let range = match (previous, next) {
         (Some(previous), _) => previous.end..part.end,
         (None, Some(next)) => part.start..next.start,
         (None, None) => part.clone(),
     };
+    if let (Some(previous), None) = (previous, next) {
+        // The last: the comma before it goes, and what is said of the one before stays.
+        let between = text.get(previous.end..part.start)?;
+        if is_at_start && let (Some(comma), Some(line)) = (between.find(','), between.find('\n')) {
+            let said = between.get(comma + 1..line.max(comma + 1))?.trim_end().to_owned();
+            return Some(splice(text, range, &said));
+        }
+    }
     Some(splice(text, range, ""))
 }
 
@@ -205,6 +242,41 @@ fn splice(text: &str, range: Range<usize>, new: &str) -> String {
     format!("{before}{new}{after}")
 }
 
+fn line_end(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+fn start_of_line(text: &str, at: usize) -> usize {
+    text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1)
+}
+
+/// Where the line after the one of `at` starts.
+fn end_of_line(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length + 1)
+}
+
+/// The blanks with which the line of `at` starts.
+fn indent_of(text: &str, at: usize) -> &str {
+    let line = text.get(start_of_line(text, at)..at).unwrap_or_default();
+    line.get(..line.len() - line.trim_start().len()).unwrap_or_default()
+}
+
+/// Where the line of `at` starts, or the comments right above it, which speak of it.
+fn start_with_comments(text: &str, at: usize) -> usize {
+    let indent = indent_of(text, at);
+    let mut start = start_of_line(text, at);
+    while start > 0 {
+        let above = start_of_line(text, start - 1);
+        let is_comment =
+            text.get(above..start).and_then(|line| line.strip_prefix(indent)).is_some_and(|line| line.starts_with('#'));
+        if !is_comment {
+            break;
+        }
+        start = above;
+    }
+    start
+}
+
 /// Replaces the string at `path` by `new`, in the style in which it is written.
 fn replace_text(text: &str, document: usize, path: &[Step], new: &str, is_base64: bool) -> anyhow::Result<String> {
     let old =
@@ -214,15 +286,16 @@ fn replace_text(text: &str, document: usize, path: &[Step], new: &str, is_base64
     let new = if is_base64 {
         Value::from(BASE64_STANDARD.encode(new)).to_string()
     } else if let Some((header, block)) = written.split_once('\n').filter(|(header, _)| header.starts_with('|')) {
-        // The first line that is not empty tells the indentation.
-        let first = block.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let indent: String = first.chars().take_while(|c| *c == ' ').collect();
-        let lines: Vec<_> = new
-            .trim_end()
-            .lines()
-            .map(|line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
-            .collect();
-        format!("{header}\n{}", lines.join("\n"))
+        // The first line tells the indentation, so that the new text must start without one.
+        let indents =
+            block.lines().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
+        let indent = " ".repeat(indents.min().unwrap_or_default());
+        let header: String = header.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let lines = new.trim().split(['\n', '\r']).filter(|line| !line.is_empty() || !new.contains('\r'));
+        let lines: Vec<_> =
+            lines.map(|line| if line.is_empty() { String::new() } else { format!("{indent}{line}") }).collect();
+        let end = if block.contains("\r\n") { "\r\n" } else { "\n" };
+        format!("{}{end}{}", header.trim_end(), lines.join(end))
     } else {
         // A string of JSON is one of YAML, too.
         Value::from(new).to_string()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
-use traffic_policy::{Chance, Check, Copied, Explanation, Policy, Reason, Trial};
+use traffic_policy::{Chance, Check, Copied, Explanation, Policy, Reason, Request, Trial};
 
 use crate::Outcome;
 use crate::bars::percent;
@@ -34,24 +34,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let request = arguments.request.request()?;
     let explanation = policy.explain(&request);
     if arguments.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&as_json(&policy, &explanation))?);
+        say!("{}", serde_json::to_string_pretty(&as_json(&policy, &explanation))?);
         return Ok(Outcome::Good);
     }
-    anstream::println!("{TITLE}request{TITLE:#}  {}", arguments.request.in_words());
+    let host = request.header(":authority").next().unwrap_or_default();
+    say!("{TITLE}request{TITLE:#}  {} (host {})", arguments.request.in_words(), String::from_utf8_lossy(host));
     trials("endpoint", &explanation.endpoints);
     if explanation.endpoint.is_none() {
         match &policy.default_cluster {
-            Some(cluster) => anstream::println!("  no endpoint takes it: the default cluster {cluster} serves"),
-            None => anstream::println!(
-                "  no endpoint takes it, and there is no default_cluster: the routing header is removed"
-            ),
+            Some(cluster) => say!("  no endpoint takes it: the default cluster {cluster} serves"),
+            None => say!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
         }
         return Ok(Outcome::Good);
     }
     if !explanation.cohorts.is_empty() {
         trials("cohort", &explanation.cohorts);
         if explanation.cohort.is_none() {
-            anstream::println!("  no cohort takes it: the endpoint's own traffic");
+            say!("  no cohort takes it: the endpoint's own traffic");
         }
     }
     key(&explanation);
@@ -61,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 fn trials(title: &str, trials: &[Trial]) {
-    anstream::println!("\n{TITLE}{title}{TITLE:#}");
+    say!("\n{TITLE}{title}{TITLE:#}");
     let width = trials.iter().map(|trial| trial.name.len()).max().unwrap_or_default();
     for trial in trials {
         let mark = if trial.holds() { format!("{GOOD}yes{GOOD:#}") } else { format!("{BAD}no {BAD:#}") };
@@ -75,9 +74,9 @@ fn trials(title: &str, trials: &[Trial]) {
             };
             let reasons = if checks.is_empty() { "takes any request".to_owned() } else { reasons.join("; ") };
             if name.is_empty() {
-                anstream::println!("       {:width$}  or {reasons}", "");
+                say!("       {:width$}  or {reasons}", "");
             } else {
-                anstream::println!("  {mark}  {name:width$}  {reasons}");
+                say!("  {mark}  {name:width$}  {reasons}");
             }
             name = "";
             if trial.holds() && checks.iter().all(|check| check.holds) {
@@ -97,31 +96,31 @@ fn in_words(check: &Check) -> String {
 }
 
 fn key(explanation: &Explanation<'_>) {
-    anstream::println!("\n{TITLE}shard key{TITLE:#}");
+    say!("\n{TITLE}shard key{TITLE:#}");
     if explanation.keys.is_empty() {
-        anstream::println!("  the endpoint has no affinity");
+        say!("  the endpoint has no affinity");
     }
     for tried in &explanation.keys {
         match &tried.key {
             Some(key) => {
-                anstream::println!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key))
+                say!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key))
             }
-            None => anstream::println!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
+            None => say!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
         }
     }
     let affinity = explanation.endpoint.and_then(traffic_policy::Endpoint::affinity);
     match (explanation.reason, explanation.point) {
-        (Reason::Key, Some(point)) => anstream::println!("  falls on the point {point:#018x}"),
+        (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
         (Reason::Generated, _) => {
             let cookie = affinity.and_then(traffic_policy::Affinity::generated_cookie).unwrap_or_default();
-            anstream::println!("  a new one is drawn, and handed out in the cookie {cookie}");
+            say!("  a new one is drawn, and handed out in the cookie {cookie}");
         }
-        _ => anstream::println!("  none: the request's own draw decides"),
+        _ => say!("  none: the request's own draw decides"),
     }
 }
 
 fn backends(explanation: &Explanation<'_>) {
-    anstream::println!("\n{TITLE}backend{TITLE:#}  reason: {}", explanation.reason.name());
+    say!("\n{TITLE}backend{TITLE:#}  reason: {}", explanation.reason.name());
     let width = explanation.backends.iter().map(|standing| standing.backend.name.len()).max().unwrap_or_default();
     for standing in &explanation.backends {
         let name = &standing.backend.name;
@@ -133,12 +132,10 @@ fn backends(explanation: &Explanation<'_>) {
         };
         match standing.score {
             Some(score) if standing.chance > 0.0 => {
-                anstream::println!(
-                    "  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}"
-                );
+                say!("  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}");
             }
-            Some(score) => anstream::println!("  {name:width$}  share {share:>9}  score {score:.4}"),
-            None => anstream::println!("  {name:width$}  chance {share:>9}{cluster}"),
+            Some(score) => say!("  {name:width$}  share {share:>9}  score {score:.4}"),
+            None => say!("  {name:width$}  chance {share:>9}{cluster}"),
         }
     }
 }
@@ -147,11 +144,11 @@ fn shadows(explanation: &Explanation<'_>) {
     if explanation.shadows.is_empty() {
         return;
     }
-    anstream::println!("\n{TITLE}shadows{TITLE:#}");
+    say!("\n{TITLE}shadows{TITLE:#}");
     let width = explanation.shadows.iter().map(|chance| chance.shadow.backend.name.len()).max().unwrap_or_default();
     for chance in &explanation.shadows {
         let name = &chance.shadow.backend.name;
-        anstream::println!("  {name:width$}  chance {:>9}  {}", percent(chance.chance), why(chance));
+        say!("  {name:width$}  chance {:>9}  {}", percent(chance.chance), why(chance));
     }
 }
 

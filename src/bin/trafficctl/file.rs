@@ -79,9 +79,12 @@ impl PolicyFile {
         file.documents = match serde_json::from_str(&file.text) {
             Ok(document) => vec![document],
             Err(_) if is_yaml => file.yaml_documents()?,
+            // YAML without an extension. What starts as JSON is meant to be JSON.
             Err(_) => match file.yaml_documents() {
-                // YAML without an extension; a text that is no JSON would be a string or the like in YAML.
                 Ok(documents) if documents.iter().any(is_carrier) => documents,
+                Ok(documents) if documents.iter().any(is_policy) && !file.text.trim_start().starts_with('{') => {
+                    documents
+                }
                 _ => Vec::new(),
             },
         };
@@ -93,6 +96,8 @@ impl PolicyFile {
             note_follows(document, &mut file.follows);
         }
         file.documents = documents;
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&file.text).is_ok();
+        let is_yaml = !is_json && (is_yaml || file.documents.iter().any(is_policy));
         file.choose(found, is_yaml);
         Ok(file)
     }
@@ -211,7 +216,12 @@ fn is_carrier(document: &Value) -> bool {
         "filter_chains",
         "http_filters",
     ];
-    MARKS.iter().any(|mark| document.get(mark).is_some())
+    !is_policy(document) && MARKS.iter().any(|mark| document.get(mark).is_some())
+}
+
+/// Whether a document looks like a policy.
+fn is_policy(document: &Value) -> bool {
+    document.get("endpoints").is_some()
 }
 
 /// The type of an `Any`, or of what a `TypedStruct` stands for.
@@ -270,8 +280,14 @@ fn envoy_filter(config: &Value, document: usize, mut path: Vec<Step>) -> Found {
         }
         (Some(kind), Some(text)) if kind.ends_with("protobuf.BytesValue") => {
             path.push("value".into());
-            let bytes = BASE64_STANDARD.decode(text).unwrap_or_default();
-            Form::Text { document, path, json: String::from_utf8_lossy(&bytes).into_owned(), is_base64: true }
+            match BASE64_STANDARD.decode(text) {
+                Ok(bytes) => {
+                    let json = String::from_utf8_lossy(&bytes).into_owned();
+                    Form::Text { document, path, json, is_base64: true }
+                }
+                // Envoy would not even hand it over.
+                Err(_) => Form::Bytes(b"not base64"),
+            }
         }
         (Some(kind), _) if kind.ends_with("protobuf.StringValue") || kind.ends_with("protobuf.BytesValue") => {
             Form::Bytes(b"")

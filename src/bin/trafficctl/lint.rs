@@ -6,6 +6,7 @@ use serde_json::Value;
 use traffic_policy::{Policy, Traffic, member};
 
 use crate::check::{Finding, did_you_mean};
+use crate::tree::{Step, in_words};
 
 /// Methods that change nothing on the server (RFC 9110, section 9.2.1).
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
@@ -99,29 +100,43 @@ fn unsafe_shadows(place: &str, plan: &Value, methods: Option<&Vec<&str>>, findin
     }
 }
 
+/// A place at which a backend is named.
+#[derive(Clone)]
+pub struct Place {
+    pub path: Vec<Step>,
+    /// Whether it has a share or a fraction of 0 there.
+    pub is_idle: bool,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&in_words(&self.path))
+    }
+}
+
 /// Where each backend is named, but for the list of backends.
-pub fn names(document: &Value) -> BTreeMap<String, Vec<String>> {
-    let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub fn names(document: &Value) -> BTreeMap<&str, Vec<Place>> {
+    let mut named: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     for (n, endpoint) in list(document, "endpoints").enumerate() {
-        let place = format!("endpoints[{n}]");
-        names_of_plan(&place, endpoint, &mut named);
+        let path: Vec<Step> = vec!["endpoints".into(), n.into()];
+        names_of_plan(&path, endpoint, &mut named);
         for (n, cohort) in list(endpoint, "cohorts").enumerate() {
-            names_of_plan(&format!("{place}.cohorts[{n}]"), cohort, &mut named);
+            names_of_plan(&[path.as_slice(), &["cohorts".into(), n.into()]].concat(), cohort, &mut named);
         }
     }
     named
 }
 
-fn names_of_plan(place: &str, plan: &Value, named: &mut BTreeMap<String, Vec<String>>) {
+fn names_of_plan<'a>(path: &[Step], plan: &'a Value, named: &mut BTreeMap<&'a str, Vec<Place>>) {
     for field in ["traffic", "shadow"] {
         for (backend, value) in members(plan, field) {
-            let place = member(&member(place, field), backend);
+            let path = [path, &[field.into(), backend.as_str().into()]].concat();
             for (n, from) in list(value, "only_from").enumerate() {
-                if let Some(from) = from.as_str() {
-                    named.entry(from.to_owned()).or_default().push(format!("{}[{n}]", member(&place, "only_from")));
-                }
+                let path = [path.as_slice(), &["only_from".into(), n.into()]].concat();
+                named.entry(from.as_str().unwrap_or_default()).or_default().push(Place { path, is_idle: false });
             }
-            named.entry(backend.clone()).or_default().push(place);
+            let is_idle = value.get("fraction").unwrap_or(value).as_f64() == Some(0.0);
+            named.entry(backend).or_default().push(Place { path, is_idle });
         }
     }
 }
@@ -130,24 +145,23 @@ fn is_listed(document: &Value, backend: &str) -> bool {
     document.get("backends").is_some_and(|backends| backends.get(backend).is_some())
 }
 
-fn never_used(document: &Value, named: &BTreeMap<String, Vec<String>>, findings: &mut Vec<Finding>) {
+fn never_used(document: &Value, named: &BTreeMap<&str, Vec<Place>>, findings: &mut Vec<Finding>) {
     for (backend, _) in members(document, "backends") {
-        if !named.contains_key(backend) {
+        if !named.contains_key(backend.as_str()) {
             let mut finding = Finding::warning(
                 member("backends", backend),
                 "the backend is listed and never used",
                 "use it, or delete it",
             );
-            finding.help =
-                did_you_mean(backend, named.keys().map(String::as_str).filter(|name| !is_listed(document, name)));
+            finding.help = did_you_mean(backend, named.keys().copied().filter(|name| !is_listed(document, name)));
             findings.push(finding);
         }
     }
 }
 
 /// A name that occurs once may be a slip of the pen. All of them make one warning: a policy may have many.
-fn named_once(document: &Value, named: &BTreeMap<String, Vec<String>>, findings: &mut Vec<Finding>) {
-    let is_alone = |(backend, places): &(&String, &Vec<String>)| places.len() == 1 && !is_listed(document, backend);
+fn named_once(document: &Value, named: &BTreeMap<&str, Vec<Place>>, findings: &mut Vec<Finding>) {
+    let is_alone = |(backend, places): &(&&str, &Vec<Place>)| places.len() == 1 && !is_listed(document, backend);
     let alone: Vec<_> = named.iter().filter(is_alone).collect();
     let Some((first, _)) = alone.first() else { return };
     let names: Vec<_> = alone.iter().map(|(backend, _)| format!("{backend:?}")).collect();
@@ -156,16 +170,16 @@ fn named_once(document: &Value, named: &BTreeMap<String, Vec<String>>, findings:
         _ => format!("the backends {} are each named only once", names.join(", ")),
     };
     let mut finding = Finding::warning("", problem, "check the spelling, or list what is meant under `backends`");
-    finding.places = alone.iter().flat_map(|(_, places)| places.iter().cloned()).collect();
+    finding.places = alone.iter().flat_map(|(_, places)| places.iter().map(Place::to_string)).collect();
     if alone.len() == 1 {
-        finding.help = did_you_mean(first, named.keys().map(String::as_str));
+        finding.help = did_you_mean(first, named.keys().copied());
     }
     findings.push(finding);
 }
 
 fn unknown_clusters(
     document: &Value,
-    named: &BTreeMap<String, Vec<String>>,
+    named: &BTreeMap<&str, Vec<Place>>,
     clusters: &BTreeSet<String>,
     findings: &mut Vec<Finding>,
 ) {
@@ -186,10 +200,10 @@ fn unknown_clusters(
     }
     for (backend, places) in named {
         let cluster =
-            document.pointer("/backends").and_then(|backends| backends.get(backend)?.get("cluster")?.as_str());
+            document.pointer("/backends").and_then(|backends| backends.get(*backend)?.get("cluster")?.as_str());
         match (cluster, places.first()) {
             (Some(cluster), _) => missing(&member(&member("backends", backend), "cluster"), cluster),
-            (None, Some(place)) => missing(place, backend),
+            (None, Some(place)) => missing(&place.to_string(), backend),
             (None, None) => (),
         }
     }

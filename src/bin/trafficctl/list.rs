@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let file = PolicyFile::read(&arguments.target.file)?;
     let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
     if arguments.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&as_json(&policy))?);
+        say!("{}", serde_json::to_string_pretty(&as_json(&policy))?);
         return Ok(Outcome::Good);
     }
     let mut table = table(&["endpoint", "takes", "backend", "share", "", "shadows"]);
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     }
     right(&mut table, &[3]);
-    anstream::println!("{table}");
+    say!("{table}");
     Ok(Outcome::Good)
 }
 

@@ -4,6 +4,11 @@
 #![cfg_attr(target_arch = "wasm32", no_main)]
 #![cfg(not(target_arch = "wasm32"))]
 
+/// Prints a line on standard output; colours are for terminals alone.
+macro_rules! say {
+    ($($words:tt)*) => { crate::print(format_args!($($words)*)) };
+}
+
 mod bars;
 mod check;
 mod diff;
@@ -21,10 +26,10 @@ mod store;
 mod tree;
 mod verbs;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use anstyle::AnsiColor;
+use check::ERROR;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Checks, explains and changes traffic policies.
@@ -138,6 +143,8 @@ pub enum Outcome {
     Good,
     /// A policy is wrong, which has been said.
     Bad,
+    /// A file can't be read, which has been said.
+    Unreadable,
 }
 
 impl Outcome {
@@ -146,13 +153,21 @@ impl Outcome {
     }
 }
 
+/// Prints a line. Who has heard enough, as `head` has, is no error.
+fn print(words: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(anstream::stdout().lock(), "{words}") {
+        let is_closed = error.kind() == ErrorKind::BrokenPipe;
+        std::process::exit(if is_closed { 0 } else { 2 });
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.command) {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(1),
+        Ok(Outcome::Unreadable) => ExitCode::from(2),
         Err(error) => {
-            const ERROR: anstyle::Style = AnsiColor::Red.on_default().bold();
             anstream::eprintln!("{ERROR}error{ERROR:#}: {error:#}");
             // What can't be read is no policy that is wrong.
             let is_unreadable =
@@ -177,11 +192,13 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
         Command::Schema => {
-            anstream::println!("{}", serde_json::to_string_pretty(&traffic_policy::schema())?);
+            say!("{}", serde_json::to_string_pretty(&traffic_policy::schema())?);
             Ok(Outcome::Good)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "trafficctl", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "trafficctl", &mut script);
+            say!("{}", String::from_utf8_lossy(&script).trim_end());
             Ok(Outcome::Good)
         }
     }

@@ -24,6 +24,14 @@ pub struct Moved {
 
 type Shares = BTreeMap<String, f64>;
 
+/// Shares are divided by their sum, which leaves traces in the last bits.
+pub const ROUNDING: f64 = 1e-12;
+
+/// Whether the shares are the same.
+pub fn is_alike(before: &Shares, after: &Shares) -> bool {
+    before.len() == after.len() && before.iter().all(|(name, part)| (part - share(after, name)).abs() <= ROUNDING)
+}
+
 /// The shares of a traffic by name.
 pub fn shares(traffic: &Traffic) -> Shares {
     traffic.shares().map(|(backend, share)| (backend.name.clone(), share)).collect()
@@ -81,8 +89,6 @@ impl Movement {
 
 /// Whether a user who moves so need not: the one backend lost nothing, and the other one gained nothing.
 pub fn is_needless(before: &Shares, after: &Shares, from: &str, to: &str) -> bool {
-    // Shares are divided by their sum, which leaves traces in the last bits.
-    const ROUNDING: f64 = 1e-12;
     let lost = share(before, from) - share(after, from);
     let gained = share(after, to) - share(before, to);
     from != to && lost <= ROUNDING && gained <= ROUNDING

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use traffic_policy::{Backend, Cohort, Policy, Traffic};
 
 use crate::Outcome;
+use crate::check::did_you_mean;
 use crate::edit;
 use crate::file::PolicyFile;
 use crate::tree;
@@ -51,21 +52,21 @@ pub struct Arguments {
     /// Where a cluster's hosts are; repeat it for each. By default at its name, port 80.
     #[arg(long = "cluster", value_name = "NAME=HOST:PORT")]
     clusters: Vec<Address>,
-    /// For `envoy` and `ecds`: the path of the module.
-    #[arg(long, default_value = MODULE)]
-    module: String,
+    /// For `envoy` and `ecds`: the path of the module. By default where `make build` puts it.
+    #[arg(long, value_name = "FILE")]
+    module: Option<String>,
     /// For `envoy`: take the policy from this ECDS file, so that it can change live, rather than hold it.
     #[arg(long, value_name = "FILE")]
     ecds: Option<String>,
-    /// For `istio` and `envoy-gateway`: the module's image.
-    #[arg(long, default_value = "registry.example/traffic-policy:0.1.0")]
-    image: String,
-    /// For `istio` and `envoy-gateway`: the namespace.
-    #[arg(long, default_value = "default")]
-    namespace: String,
-    /// For `istio`: the label of the proxies; for `envoy-gateway`: the Gateway's name.
-    #[arg(long, default_value = "gateway")]
-    gateway: String,
+    /// For `istio` and `envoy-gateway`: the module's image. By default one that you have to replace.
+    #[arg(long)]
+    image: Option<String>,
+    /// For `istio` and `envoy-gateway`: the namespace. By default `default`.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// For `istio`: the label `istio` of the proxies; for `envoy-gateway`: the Gateway's name. By default `gateway`.
+    #[arg(long)]
+    gateway: Option<String>,
 }
 
 /// A cluster and where its hosts are.
@@ -92,13 +93,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let file = PolicyFile::read(&arguments.file)?;
     let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
     let document = file.value(file.only_policy()?)?;
+    arguments.check(&policy)?;
     let text = match arguments.form {
         Form::Ecds => ecds(arguments, &file)?,
         Form::Envoy => envoy(arguments, &file, &policy)?,
         Form::Istio => istio(arguments, &policy, &document)?,
         Form::EnvoyGateway => envoy_gateway(arguments, &policy, &document)?,
     };
-    anstream::print!("{text}");
+    let holds_policy = !matches!(arguments.form, Form::Envoy) || arguments.ecds.is_none();
+    if holds_policy {
+        let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;
+        let is_faithful = rendered.value(rendered.only_policy()?)? == document;
+        ensure!(is_faithful, "the policy can't be rendered as it is: lay it out anew");
+    }
+    say!("{}", text.trim_end());
     Ok(Outcome::Good)
 }
 
@@ -111,9 +119,9 @@ fn text_of(file: &PolicyFile) -> anyhow::Result<String> {
 }
 
 fn ecds(arguments: &Arguments, file: &PolicyFile) -> anyhow::Result<String> {
-    let template = PolicyFile::parse(Path::new("traffic-policy.yaml"), ECDS.to_owned())?;
-    let text = edit::with_policy(&template, &text_of(file)?)?;
-    Ok(text.replace(MODULE, &arguments.module))
+    let module = scalar(arguments.module.as_deref().unwrap_or(MODULE));
+    let template = PolicyFile::parse(Path::new("traffic-policy.yaml"), ECDS.replace(MODULE, &module))?;
+    edit::with_policy(&template, &text_of(file)?)
 }
 
 fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::Result<String> {
@@ -123,7 +131,13 @@ fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::R
     );
     let clusters = clusters(policy);
     let fallback = fallback(policy).context("the policy has no endpoint")?;
-    let mut text = ENVOY.to_owned();
+    let mirror = policy.mirror_headers.first().map_or(MIRROR_HEADER, String::as_str);
+    for name in [&policy.routing_header, mirror] {
+        ensure!(scalar(name) == name, "the header {name:?} would need quotes everywhere: give it another name");
+    }
+    // Before anything of the policy's goes in, which may have such names, too.
+    let mut text = ENVOY.replace(ROUTING_HEADER, &policy.routing_header).replace(MIRROR_HEADER, mirror);
+    ensure!(text.contains(WATCHED), "the template does not say what it watches");
     let rendered: String = clusters.iter().map(|name| cluster(&arguments.address(name))).collect();
     text = replace(&text, &["static_resources".into(), "clusters".into()], rendered.trim())?;
     let manager: Vec<tree::Step> = vec![
@@ -147,11 +161,11 @@ fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::R
     ];
     text = replace(&text, &[manager.as_slice(), &mutation, &["value".into()]].concat(), &scalar(fallback))?;
     let filter = [manager.as_slice(), &["http_filters".into(), 0.into()]].concat();
-    text = match &arguments.ecds {
+    match &arguments.ecds {
         Some(path) => {
             let discovery: [tree::Step; 4] =
                 ["config_discovery".into(), "config_source".into(), "path_config_source".into(), "path".into()];
-            replace(&text, &[filter.as_slice(), &discovery].concat(), &scalar(path))?
+            replace(&text, &[filter.as_slice(), &discovery].concat(), &scalar(path))
         }
         None => {
             // The typed configuration of the ECDS file, moved to where it goes in the proxy's own.
@@ -166,19 +180,17 @@ fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::R
                 .map(|line| line.strip_prefix("    ").unwrap_or(line))
                 .map(|line| indent(line, 12))
                 .collect();
-            let text = replace(
+            let text = text.replace(
+                WATCHED,
+                "The filter, with its policy. To change it live, let Envoy take it from a file: --ecds.",
+            );
+            replace(
                 &text,
                 &filter,
                 &format!("name: traffic-policy\n            typed_config:\n{}", indented.trim_end()),
-            )?;
-            text.replace(
-                WATCHED,
-                "The filter, with its policy. To change it live, let Envoy take it from a file: --ecds.",
             )
         }
-    };
-    let mirror = policy.mirror_headers.first().map_or(MIRROR_HEADER, String::as_str);
-    Ok(text.replace(ROUTING_HEADER, &policy.routing_header).replace(MIRROR_HEADER, mirror))
+    }
 }
 
 fn indent(line: &str, spaces: usize) -> String {
@@ -219,6 +231,45 @@ fn scalar(text: &str) -> String {
 }
 
 impl Arguments {
+    /// Refuses options that would have no effect.
+    fn check(&self, policy: &Policy) -> anyhow::Result<()> {
+        let has_proxy = matches!(self.form, Form::Envoy | Form::Ecds);
+        let unused = [
+            ("--cluster", !self.clusters.is_empty() && !matches!(self.form, Form::Envoy | Form::EnvoyGateway)),
+            ("--module", self.module.is_some() && !has_proxy),
+            ("--ecds", self.ecds.is_some() && !matches!(self.form, Form::Envoy)),
+            ("--image", self.image.is_some() && has_proxy),
+            ("--namespace", self.namespace.is_some() && has_proxy),
+            ("--gateway", self.gateway.is_some() && has_proxy),
+        ];
+        if let Some((option, _)) = unused.iter().find(|(_, is_unused)| *is_unused) {
+            bail!("{option} is for another form than this");
+        }
+        let known = clusters(policy);
+        for Address { cluster, .. } in &self.clusters {
+            if !known.contains(&cluster.as_str()) {
+                let guess = did_you_mean(cluster, known.iter().copied());
+                bail!(
+                    "the policy names no cluster {cluster:?}: {}",
+                    guess.unwrap_or_else(|| format!("it names {}", known.join(", ")))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
+    fn gateway(&self) -> &str {
+        self.gateway.as_deref().unwrap_or("gateway")
+    }
+
+    fn image(&self) -> &str {
+        self.image.as_deref().unwrap_or("registry.example/traffic-policy:0.1.0")
+    }
+
     /// Where the hosts of a cluster are.
     fn address(&self, cluster: &str) -> Address {
         let given = self.clusters.iter().find(|address| address.cluster == cluster).cloned();
@@ -266,7 +317,7 @@ fn documents(documents: &[Value]) -> anyhow::Result<String> {
 }
 
 fn istio(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
-    let Arguments { image, namespace, gateway, .. } = arguments;
+    let (image, namespace, gateway) = (arguments.image(), arguments.namespace(), arguments.gateway());
     let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
     let plugin = json!({
         "apiVersion": "extensions.istio.io/v1alpha1",
@@ -318,23 +369,36 @@ fn istio(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Re
 }
 
 fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
-    let Arguments { image, namespace, gateway, .. } = arguments;
+    let (image, namespace, gateway) = (arguments.image(), arguments.namespace(), arguments.gateway());
     let fallback = fallback(policy).context("the policy has no endpoint")?;
-    let backend = |cluster: &str| {
+    let backend = |cluster: &str| -> anyhow::Result<Value> {
         let Address { host, port, .. } = arguments.address(cluster);
-        // A Service of the same namespace, by its short name.
-        json!([{ "name": host.split('.').next().unwrap_or_default(), "port": port }])
+        ensure!(
+            host.parse::<IpAddr>().is_err(),
+            "the cluster {cluster:?} is at an address: routes lead to Services, by their names"
+        );
+        let subset = cluster.split('|').nth(2).unwrap_or_default();
+        let is_told = arguments.clusters.iter().any(|address| address.cluster == cluster);
+        ensure!(
+            subset.is_empty() || is_told,
+            "Gateway API knows no subsets: name a Service for {cluster:?} with --cluster"
+        );
+        // A Service by its name, as in model.prod.svc.cluster.local.
+        let mut labels = host.split('.');
+        let name = labels.next();
+        let namespace = labels.next().filter(|_| labels.next() == Some("svc"));
+        let backend = match namespace {
+            Some(namespace) => json!({ "name": name, "port": port, "namespace": namespace }),
+            None => json!({ "name": name, "port": port }),
+        };
+        Ok(json!([backend]))
     };
-    let mut rules: Vec<_> = clusters(policy)
-        .iter()
-        .map(|cluster| {
-            json!({
-                "matches": [{ "headers": [{ "name": policy.routing_header, "value": cluster }] }],
-                "backendRefs": backend(cluster),
-            })
-        })
-        .collect();
-    rules.push(json!({ "backendRefs": backend(fallback) }));
+    let mut rules = Vec::new();
+    for cluster in clusters(policy) {
+        let matches = json!([{ "headers": [{ "name": policy.routing_header, "value": cluster }] }]);
+        rules.push(json!({ "matches": matches, "backendRefs": backend(cluster)? }));
+    }
+    rules.push(json!({ "backendRefs": backend(fallback)? }));
     let route = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",

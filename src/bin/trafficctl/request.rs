@@ -46,6 +46,10 @@ impl Arguments {
             let (name, value) =
                 header.split_once(':').with_context(|| format!("-H {header:?} is not \"name: value\""))?;
             let name = name.trim().to_ascii_lowercase();
+            ensure!(
+                !name.is_empty(),
+                "-H {header:?} has no name: for the path, the method and the host there are options"
+            );
             if name == "host" {
                 headers.retain(|(known, _)| known != ":authority");
                 headers.push((":authority".to_owned(), value.trim().to_owned()));
@@ -62,9 +66,9 @@ impl Arguments {
         Ok(Told { headers, source: self.source_ip.map(|ip| SocketAddr::new(ip, 0).to_string()), properties })
     }
 
-    /// Method, authority and path, for people.
+    /// Method and path, for people.
     pub fn in_words(&self) -> String {
-        format!("{} {} (host {})", self.method, self.path, self.host)
+        format!("{} {}", self.method, self.path)
     }
 }
 

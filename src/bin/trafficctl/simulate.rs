@@ -19,8 +19,8 @@ use crate::file::PolicyFile;
 pub struct Arguments {
     /// The policy, or the file that holds it.
     file: PathBuf,
-    /// How many requests without a shard key come to each endpoint and cohort.
-    #[arg(long, default_value_t = 100_000)]
+    /// How many requests without a shard key come to each endpoint and cohort, up to 100 million.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     requests: u64,
     /// Shard keys, one in each line: simulate a request of each instead.
     #[arg(long, value_name = "FILE")]
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     }
     if arguments.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&rows.iter().map(as_json).collect::<Vec<_>>())?);
+        say!("{}", serde_json::to_string_pretty(&rows.iter().map(as_json).collect::<Vec<_>>())?);
         return Ok(Outcome::Good);
     }
     let mut table = table(&["endpoint", "cohort", "", "backend", "expected", "simulated", "", "count", "bounds", ""]);
@@ -91,9 +91,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ]);
     }
     right(&mut table, &[4, 5, 7, 8]);
-    anstream::println!("{table}");
+    say!("{table}");
     let of = rows.first().map_or(0, |row| row.of);
-    anstream::println!(
+    say!(
         "{of} requests for each endpoint and cohort. Chance leaves the bounds once in {:.0} times.",
         1.0 / FALSE_ALARM
     );

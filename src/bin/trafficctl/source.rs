@@ -14,13 +14,16 @@ pub struct Source {
     places: HashMap<String, Range<usize>>,
     /// Where each line of the policy's JSON starts in `text`.
     lines: Vec<usize>,
+    /// The line and column of the file at which the policy stands, where `text` is not the file's.
+    quoted_at: Option<(usize, usize)>,
 }
 
 impl Source {
     /// The text in which places of `policy` are shown.
     pub fn of(file: &PolicyFile, policy: &Embedded) -> Self {
         let name = file.path.display().to_string();
-        let in_file = |places, lines| Self { name: name.clone(), text: file.text.clone(), places, lines };
+        let in_file =
+            |places, lines| Self { name: name.clone(), text: file.text.clone(), places, lines, quoted_at: None };
         match &policy.form {
             Form::File => in_file(places_of(&file.text), line_starts(&file.text).collect()),
             Form::Value { document, path } => in_file(places_of_value(file, *document, path), Vec::new()),
@@ -39,6 +42,7 @@ impl Source {
                     text: json.clone(),
                     places: places_of(json),
                     lines: line_starts(json).collect(),
+                    quoted_at: start_of(file, *document, path).map(|start| line_and_column(&file.text, start)),
                 },
             },
         }
@@ -69,12 +73,31 @@ impl Source {
         Some(start..end)
     }
 
-    /// The line and column of an offset, counted from 1.
-    pub fn line_and_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line = before.rfind('\n').map_or(before, |at| before.get(at + 1..).unwrap_or_default());
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    /// The line and column of the file in which an offset is, counted from 1: of a policy in quotes, where that starts.
+    pub fn in_file(&self, offset: usize) -> (usize, usize) {
+        self.quoted_at.unwrap_or_else(|| line_and_column(&self.text, offset))
     }
+
+    /// The lines of the text that `ranges` are in: where they start, the number of the first, and themselves.
+    pub fn lines_around(&self, ranges: &[Range<usize>]) -> Option<(usize, usize, &str)> {
+        let (first, last) =
+            (ranges.iter().map(|range| range.start).min()?, ranges.iter().map(|range| range.end).max()?);
+        let start = self.text.get(..first)?.rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text.get(last..)?.find('\n').map_or(self.text.len(), |length| last + length);
+        Some((start, line_and_column(&self.text, start).0, self.text.get(start..end)?))
+    }
+}
+
+/// The line and column of an offset, counted from 1.
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.rfind('\n').map_or(before, |at| before.get(at + 1..).unwrap_or_default());
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+fn start_of(file: &PolicyFile, document: usize, path: &[tree::Step]) -> Option<usize> {
+    let root = tree::root(&tree::parse(&file.text).ok()?.documents().nth(document)?)?;
+    Some(tree::range(&tree::walk(&root, path)?, &file.text).start)
 }
 
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 /// A file that nobody else changes by this program while the value lives.
 pub struct Locked {
@@ -16,6 +17,7 @@ pub struct Locked {
 impl Locked {
     /// Waits for its turn to change the file at `path`. A symbolic link is followed: what it leads to is changed.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        ensure!(path != Path::new("-"), "a verb changes a file: standard input is none");
         let path = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
         let folder = path.parent().context("a file has a folder")?;
         let folder = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
@@ -36,7 +38,10 @@ impl Locked {
         }
         let write = || -> std::io::Result<()> {
             let mut file = File::create_new(&new)?;
-            file.set_permissions(fs::metadata(&self.path)?.permissions())?;
+            let old = fs::metadata(&self.path)?;
+            // Only root can give files away; for everybody else they are their own already.
+            let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+            file.set_permissions(old.permissions())?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;

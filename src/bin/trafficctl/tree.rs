@@ -29,6 +29,14 @@ impl From<usize> for Step {
     }
 }
 
+/// A way through a policy as places are written: see [`member`].
+pub fn in_words(path: &[Step]) -> String {
+    path.iter().fold(String::new(), |place, step| match step {
+        Step::Key(key) => member(&place, key),
+        Step::Index(n) => format!("{place}[{n}]"),
+    })
+}
+
 /// Reads `text`, whose comments and layout the result keeps.
 pub fn parse(text: &str) -> anyhow::Result<YamlFile> {
     YamlFile::from_str(text).context("not YAML that can be edited")

@@ -11,10 +11,10 @@ use crate::Outcome;
 use crate::check::{self, Finding, did_you_mean};
 use crate::diff::summary_of_change;
 use crate::edit::{Change, edited, one_line};
-use crate::file::PolicyFile;
+use crate::file::{Embedded, PolicyFile, value_at};
 use crate::lint;
 use crate::store::Locked;
-use crate::tree::Step;
+use crate::tree::{self, Step};
 
 /// The file that a verb is about.
 #[derive(clap::Args)]
@@ -181,17 +181,25 @@ pub fn create_backend(arguments: &CreateBackend) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Takes a backend out of the list, if nothing uses it.
+/// Takes a backend out of the list, and where it has a share or a fraction of 0, if nothing uses it.
 pub fn delete_backend(arguments: &Delete) -> anyhow::Result<Outcome> {
     let name = &arguments.name;
     edit(&arguments.target, |policy| {
-        if let Some(places) = lint::names(policy).get(name) {
-            bail!("the backend {name:?} is in use: {}", places.join(", "));
+        let named = lint::names(policy);
+        let places = named.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let (idle, used): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.is_idle);
+        if !used.is_empty() {
+            let used: Vec<_> = used.iter().map(|place| place.to_string()).collect();
+            bail!("the backend {name:?} is in use: {}", used.join(", "));
         }
-        if !is_listed(policy, name) {
-            bail!("{}", unknown("backend", name, &backends(policy)));
+        if !is_listed(policy, name) && idle.is_empty() {
+            bail!("{}", unknown("backend", name, &known_backends(policy)));
         }
-        Ok(vec![Change::Remove(vec!["backends".into(), name.as_str().into()])])
+        let mut changes: Vec<_> = idle.iter().map(|place| Change::Remove(place.path.clone())).collect();
+        if is_listed(policy, name) {
+            changes.push(Change::Remove(vec!["backends".into(), name.as_str().into()]));
+        }
+        Ok(changes)
     })
 }
 
@@ -203,7 +211,7 @@ pub fn set_traffic(arguments: &SetTraffic) -> anyhow::Result<Outcome> {
         let new = by_backend(shares)?;
         known(policy, new.keys())?;
         path.push("traffic".into());
-        let old = crate::file::value_at(policy, &path).and_then(Value::as_object).cloned().unwrap_or_default();
+        let old = value_at(policy, &path).and_then(Value::as_object).cloned().unwrap_or_default();
         let to = |backend: &String| [path.as_slice(), &[backend.as_str().into()]].concat();
         let mut changes: Vec<Change> = Vec::new();
         // First what is there, so that the object is never empty on the way.
@@ -219,7 +227,7 @@ pub fn set_traffic(arguments: &SetTraffic) -> anyhow::Result<Outcome> {
         if policy.get("backends").is_some() {
             let mut named = lint::names(policy);
             let is_lost = |backend: &&String| {
-                !new.contains_key(*backend) && named.remove(*backend).is_some_and(|places| places.len() == 1)
+                !new.contains_key(*backend) && named.remove(backend.as_str()).is_some_and(|places| places.len() == 1)
             };
             let lost: Vec<_> = old.keys().filter(is_lost).filter(|backend| !is_listed(policy, backend)).collect();
             changes.extend(list_backends(policy, lost.into_iter().map(|backend| (backend.clone(), json!({})))));
@@ -233,38 +241,41 @@ pub fn shadow_traffic(arguments: &ShadowTraffic) -> anyhow::Result<Outcome> {
     let ShadowTraffic { endpoint, backend, fraction, methods, cohort, target } = arguments;
     edit(target, |policy| {
         known(policy, [backend])?;
-        let mut path = plan(policy, endpoint, cohort.as_deref())?;
-        path.push("shadow".into());
-        let shadows = crate::file::value_at(policy, &path);
-        let old = shadows.and_then(|shadows| shadows.get(backend));
-        let new = match old {
-            Some(Value::Object(options)) => {
-                let mut options = options.clone();
-                options.insert("fraction".to_owned(), json!(fraction));
-                if !methods.is_empty() {
-                    options.insert("methods".to_owned(), json!(methods));
-                }
-                Value::Object(options)
-            }
-            _ if methods.is_empty() => json!(fraction),
-            _ => json!({ "fraction": fraction, "methods": methods }),
-        };
-        if old == Some(&new) {
-            return Ok(Vec::new());
+        let of_endpoint = plan(policy, endpoint, None)?;
+        let path = plan(policy, endpoint, cohort.as_deref())?;
+        let shadows_of = |path: &[Step]| value_at(policy, path).and_then(|plan| plan.get("shadow"));
+        let (own, inherited) = (shadows_of(&path), shadows_of(&of_endpoint));
+        let old = own.and_then(|shadows| shadows.get(backend));
+        // A cohort's entry stands for the whole of the inherited one, whose options it keeps.
+        let basis = old.or_else(|| inherited.and_then(|shadows| shadows.get(backend)));
+        if basis.is_none() && fraction.as_f64() == Some(0.0) {
+            let shadows = [own, inherited].into_iter().flatten().filter_map(Value::as_object).flatten();
+            bail!("{}", unknown("shadow", backend, &shadows.map(|(name, _)| name.as_str()).collect::<Vec<_>>()));
         }
-        Ok(match (old, shadows) {
+        let mut options = basis.and_then(Value::as_object).cloned().unwrap_or_default();
+        if !methods.is_empty() {
+            options.insert("methods".to_owned(), json!(methods));
+        }
+        let to = |names: &[&str]| {
+            [path.as_slice(), &names.iter().map(|name| Step::from(*name)).collect::<Vec<_>>()].concat()
+        };
+        if options.is_empty() {
+            let new = json!(fraction);
+            return Ok(match own {
+                _ if old == Some(&new) => Vec::new(),
+                Some(_) => vec![Change::Set(to(&["shadow", backend]), new)],
+                None => vec![Change::set(to(&["shadow"]), json!({ backend: new }))],
+            });
+        }
+        options.insert("fraction".to_owned(), json!(fraction));
+        Ok(match (old, own) {
             // Option by option, which keeps the rest as it is written.
             (Some(Value::Object(old)), _) => {
-                let options = new.as_object().cloned().unwrap_or_default();
                 let changed = options.into_iter().filter(|(name, value)| old.get(name) != Some(value));
-                changed
-                    .map(|(name, value)| {
-                        Change::set([path.as_slice(), &[backend.as_str().into(), name.as_str().into()]].concat(), value)
-                    })
-                    .collect()
+                changed.map(|(name, value)| Change::set(to(&["shadow", backend, &name]), value)).collect()
             }
-            (_, Some(_)) => vec![Change::set([path.as_slice(), &[backend.as_str().into()]].concat(), new)],
-            (_, None) => vec![Change::set(path, json!({ backend: new }))],
+            (_, Some(_)) => vec![Change::set(to(&["shadow", backend]), options)],
+            (_, None) => vec![Change::set(to(&["shadow"]), json!({ backend: options }))],
         })
     })
 }
@@ -277,17 +288,17 @@ fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> anyhow::Result<Vec<
     let old = before.only_policy()?;
     let changes = changes(&before.value(old)?)?;
     if changes.is_empty() {
-        anstream::println!("{}: nothing to change", path.display());
+        say!("{}: nothing to change", path.display());
         return Ok(Outcome::Good);
     }
     let after = edited(&before, old, &changes)?;
     let new = after.only_policy()?;
     let context = lint::Context { is_change: true, ..lint::Context::default() };
-    // The same warning may stand at another number now.
-    let words = |finding: &Finding| finding.message().replace(|c: char| c.is_ascii_digit(), "");
-    let known: Vec<_> = check::findings(&before, old, &context).iter().map(words).collect();
+    let known = warnings_by_name(&before, old, &context)?;
     let mut findings = check::findings(&after, new, &context);
-    findings.retain(|finding| finding.is_error || !known.contains(&words(finding)));
+    let by_name = warnings_by_name(&after, new, &context)?;
+    let mut is_new = by_name.iter().map(|words| !known.contains(words));
+    findings.retain(|finding| finding.is_error || is_new.next().unwrap_or(true));
     check::show(&after, new, &findings);
     let Ok(policy) = Policy::from_json(&after.json(new)) else {
         anstream::eprintln!("{}: not changed, since the policy would be refused", path.display());
@@ -298,9 +309,9 @@ fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> anyhow::Result<Vec<
     }
     let old = Policy::from_json(&before.json(old)).ok();
     let verb = if target.dry_run { "would change" } else { "changed" };
-    anstream::println!("{}: {verb}", path.display());
+    say!("{}: {verb}", path.display());
     for change in &changes {
-        anstream::println!("  {}", in_words(change));
+        say!("  {}", in_words(change));
     }
     if let Some(old) = old {
         summary_of_change(&old.policy, &policy.policy);
@@ -308,17 +319,27 @@ fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> anyhow::Result<Vec<
     Ok(Outcome::Good)
 }
 
+/// The warnings about a policy with the names of endpoints and cohorts in place of their numbers, which a change may move.
+fn warnings_by_name(file: &PolicyFile, policy: &Embedded, context: &lint::Context) -> anyhow::Result<Vec<String>> {
+    let document = file.value(policy)?;
+    let findings = check::findings(file, policy, context);
+    let warnings = findings.iter().filter(|finding| !finding.is_error).map(Finding::message);
+    Ok(warnings.map(|words| by_name(&words, "endpoints", &document)).collect())
+}
+
+fn by_name(words: &str, list: &str, within: &Value) -> String {
+    let numbered =
+        words.split_once(&format!("{list}[")).and_then(|(before, rest)| Some((before, rest.split_once(']')?)));
+    let Some((before, (n, rest))) = numbered else { return words.to_owned() };
+    let Some(named) = n.parse().ok().and_then(|n: usize| within.get(list)?.get(n)) else { return words.to_owned() };
+    format!("{before}{list}[{}]{}", name_of(named), by_name(rest, "cohorts", named))
+}
+
 fn in_words(change: &Change) -> String {
-    let place = |path: &[Step]| {
-        path.iter().fold(String::new(), |place, step| match step {
-            Step::Key(key) => traffic_policy::member(&place, key),
-            Step::Index(n) => format!("{place}[{n}]"),
-        })
-    };
     match change {
-        Change::Set(path, value) => format!("{} = {}", place(path), one_line(value)),
-        Change::Insert(path, n, value) => format!("{}[{n}] = {}", place(path), one_line(value)),
-        Change::Remove(path) => format!("{} is gone", place(path)),
+        Change::Set(path, value) => format!("{} = {}", tree::in_words(path), one_line(value)),
+        Change::Insert(path, n, value) => format!("{}[{n}] = {}", tree::in_words(path), one_line(value)),
+        Change::Remove(path) => format!("{} is gone", tree::in_words(path)),
     }
 }
 
@@ -362,21 +383,24 @@ fn is_listed(policy: &Value, backend: &str) -> bool {
     policy.get("backends").is_some_and(|backends| backends.get(backend).is_some())
 }
 
-/// The backends that are listed.
-fn backends(policy: &Value) -> Vec<&str> {
-    policy.get("backends").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect()
-}
-
 /// Who lists backends wants to hear of one that is not there. Where there is no list, any name may be a cluster's.
 fn known<'a>(policy: &Value, wanted: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
-    let named = lint::names(policy);
-    let known: Vec<&str> = backends(policy).into_iter().chain(named.keys().map(String::as_str)).collect();
+    let known = known_backends(policy);
     for backend in wanted {
-        if !backends(policy).is_empty() && !known.contains(&backend.as_str()) {
+        if policy.get("backends").is_some() && !known.contains(&backend.as_str()) {
             bail!("{} (create-backend adds one)", unknown("backend", backend, &known));
         }
     }
     Ok(())
+}
+
+/// The backends that are listed or named, each once.
+fn known_backends(policy: &Value) -> Vec<&str> {
+    let listed = policy.get("backends").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
+    let mut known: Vec<_> = listed.chain(lint::names(policy).into_keys()).collect();
+    known.sort_unstable();
+    known.dedup();
+    known
 }
 
 /// Adds backends to the list, and the list if need be.
