@@ -17,6 +17,15 @@ pub struct Policy {
     pub routing_header: String,
     /// The response header that names the serving backend; `None` adds none.
     pub response_header: Option<String>,
+    /// The request header that names the serving backend to the upstream; `None` sets none.
+    pub request_header: Option<String>,
+    /// The name of the filter state that bears the decision; `None` sets none.
+    pub filter_state: Option<String>,
+    /// Whether responses are counted.
+    pub counts_responses: bool,
+    /// A hash of what the policy says, of 53 bits, so that a double holds it: equal on every proxy with the same policy,
+    /// however its document is laid out. It protects against nothing but mistakes.
+    pub hash: u64,
     /// The cluster for a request that no endpoint matches; `None` removes the routing header from it.
     pub default_cluster: Option<String>,
     /// The request headers that steer Envoy's own mirrors; each once.
@@ -79,7 +88,8 @@ impl Policy {
     /// What makes the document unreadable (JSON syntax, a wrong type, an unknown field) is reported alone, since the
     /// rest can't be judged before it is mended.
     pub fn from_json(json: &[u8]) -> Result<Parsed, PolicyErrors> {
-        compile::compile(&config::read(json)?)
+        let (config, hash) = config::read(json)?;
+        compile::compile(&config, hash)
     }
 
     /// How many different headers a decision may ask for, pseudo-headers among them: what it may cost to answer.
@@ -93,6 +103,14 @@ impl Policy {
     /// How many backends can be chosen, each counted once for each endpoint and cohort.
     pub fn choices(&self) -> usize {
         self.endpoints.iter().flat_map(Endpoint::plans).map(|plan| plan.traffic.count()).sum()
+    }
+
+    /// The traffic of each endpoint, without a cohort, and of each of its cohorts.
+    pub fn traffics(&self) -> impl Iterator<Item = (&Endpoint, Option<&Cohort>, &Traffic)> {
+        self.endpoints.iter().flat_map(|endpoint| {
+            let cohorts = endpoint.cohorts.iter().map(move |cohort| (endpoint, Some(cohort), &cohort.plan.traffic));
+            std::iter::once((endpoint, None, &endpoint.plan.traffic)).chain(cohorts)
+        })
     }
 
     /// All shadows, each at the place of its `id`.

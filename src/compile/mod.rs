@@ -25,7 +25,9 @@ const SUM_TOLERANCE: f64 = 1e-5;
 const MAX_NAME_BYTES: usize = 255;
 
 /// Checks `config` and makes it ready. Finds all errors, not just the first.
-pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
+///
+/// `hash` is that of the document, of 64 bits.
+pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<Parsed, PolicyErrors> {
     let mut compiler = Compiler {
         clusters: &config.backends,
         routing_header: String::new(),
@@ -38,6 +40,10 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     let routing_header = config.routing_header.as_deref().unwrap_or(DEFAULT_ROUTING_HEADER);
     compiler.routing_header = compiler.header_name("routing_header", routing_header);
     let response_header = config.response_header.as_deref().map(|name| compiler.header_name("response_header", name));
+    let request_header = config.request_header.as_deref().map(|name| compiler.request_header(name));
+    if let Some(name) = &config.filter_state {
+        compiler.check_filter_state(name);
+    }
     if let Some(cluster) = &config.default_cluster {
         compiler.check_name("default_cluster", "cluster", cluster);
     }
@@ -62,7 +68,17 @@ pub(crate) fn compile(config: &PolicyConfig) -> Result<Parsed, PolicyErrors> {
     let default_cluster = config.default_cluster.clone();
     let mirror_headers = shadow::mirror_headers(&endpoints);
     let routing_header = compiler.routing_header;
-    let policy = Policy { routing_header, response_header, default_cluster, mirror_headers, endpoints };
+    let policy = Policy {
+        routing_header,
+        response_header,
+        request_header,
+        filter_state: config.filter_state.clone(),
+        counts_responses: config.metrics.responses.unwrap_or(true),
+        hash: hash >> 11,
+        default_cluster,
+        mirror_headers,
+        endpoints,
+    };
     Ok(Parsed { policy, warnings })
 }
 
@@ -238,6 +254,25 @@ impl Compiler<'_> {
             self.refuse(place, format!("{name:?} has another use"), "choose a header of your own");
         }
         lower
+    }
+
+    /// The header that names the backend to the upstream.
+    fn request_header(&mut self, name: &str) -> String {
+        let header = self.header_name("request_header", name);
+        if header == self.routing_header {
+            let problem = format!("{header:?} is the routing header");
+            self.refuse("request_header", problem, "choose a header of its own");
+        }
+        header
+    }
+
+    /// A name that a format string of an access log can hold.
+    fn check_filter_state(&mut self, name: &str) {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(is_word) {
+            let remedy = "use 1 to 64 characters of A-Z, a-z, 0-9, _, - and ., as in \"traffic_policy\"";
+            self.refuse("filter_state", format!("{name:?} is not a name for a filter state"), remedy);
+        }
     }
 
     fn check_unique_names<'a>(&mut self, place: &str, names: impl Iterator<Item = &'a str> + Clone) {

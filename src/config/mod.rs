@@ -31,14 +31,34 @@ pub struct PolicyConfig {
     /// The response header that names the serving backend. Default: none.
     #[serde(default, deserialize_with = "given")]
     pub response_header: Option<String>,
+    /// The request header in which the upstream is told the serving backend's name. Default: none.
+    #[serde(default, deserialize_with = "given")]
+    pub request_header: Option<String>,
+    /// The filter state in which access logs find the decision, as `endpoint/cohort/backend/reason`: with
+    /// `traffic_policy` they have it as `%FILTER_STATE(wasm.traffic_policy:PLAIN)%`. Default: none.
+    #[serde(default, deserialize_with = "given")]
+    pub filter_state: Option<String>,
     /// The cluster for a request that matches no endpoint. Default: none, which removes the routing header.
     #[serde(default, deserialize_with = "given")]
     pub default_cluster: Option<String>,
+    /// What is counted.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Backends whose cluster has another name, by backend. A backend that is not listed is its own cluster's name.
     #[serde(default)]
     pub backends: Named<BackendConfig>,
     /// The endpoints, tried in order: the first that matches decides.
     pub endpoints: Vec<EndpointConfig>,
+}
+
+/// What is counted.
+#[derive(Debug, Default, serde::Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Whether responses are counted, and their time measured. Default: `true`.
+    #[serde(default, deserialize_with = "given")]
+    pub responses: Option<bool>,
 }
 
 /// A backend with a cluster of another name.

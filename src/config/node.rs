@@ -13,6 +13,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use crate::error::{PolicyError, decimal};
+use crate::placement::{fnv1a, mix};
 
 /// The name that a type gives to be handed either a list, whose size is known, or an object as the one element of a list
 /// whose size is not.
@@ -31,6 +32,22 @@ pub(super) enum Node {
 }
 
 impl Node {
+    /// A hash of what the document says: layout, the order of keys and the form of numbers make no difference, which
+    /// control planes change on the way.
+    pub(super) fn hash(&self) -> u64 {
+        match self {
+            Self::Null => 1,
+            Self::Bool(value) => 2 + u64::from(*value),
+            // 0 and -0 are one number.
+            Self::Number(value) => mix((value + 0.0).to_bits() ^ 4),
+            Self::Text(text) => mix(fnv1a(text.as_bytes()) ^ 5),
+            Self::List(list) => list.iter().fold(6, |hash, node| mix(hash ^ node.hash().rotate_left(1))),
+            Self::Object(members) => members.iter().fold(7, |hash: u64, (key, node)| {
+                hash.wrapping_add(mix(fnv1a(key.as_bytes()) ^ node.hash().rotate_left(2)))
+            }),
+        }
+    }
+
     fn unexpected(&self) -> Unexpected<'_> {
         match self {
             Self::Null => Unexpected::Unit,

@@ -6,7 +6,8 @@ use super::PolicyConfig;
 use super::node::Node;
 use crate::error::PolicyError;
 
-pub(crate) fn read(json: &[u8]) -> Result<PolicyConfig, PolicyError> {
+/// Reads the document, and its hash.
+pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), PolicyError> {
     const STRING: &str = "give the policy as a google.protobuf.StringValue that holds its JSON text";
     if json.is_empty() {
         return Err(PolicyError::new("the plugin configuration is empty", STRING).in_policy());
@@ -22,7 +23,8 @@ pub(crate) fn read(json: &[u8]) -> Result<PolicyConfig, PolicyError> {
         let error = PolicyError::new(format!("not valid JSON: {words}"), "the policy must be one valid JSON document");
         PolicyError { place, ..error }
     })?;
-    PolicyConfig::deserialize(&node).map_err(PolicyError::in_policy)
+    let config = PolicyConfig::deserialize(&node).map_err(PolicyError::in_policy)?;
+    Ok((config, node.hash()))
 }
 
 /// Whether `bytes` are a protobuf `Struct` with at least one field: nothing but fields number 1 with a length, each

@@ -191,9 +191,20 @@ pub(super) fn add(metric: u32, amount: i64) {
     report("count", hostcalls::increment_metric(metric, amount));
 }
 
-/// Records a value in a histogram.
-pub(super) fn record(histogram: u32, value: u64) {
-    report("record", hostcalls::record_metric(histogram, value));
+/// Records a value in a histogram, or sets a gauge.
+pub(super) fn record(metric: u32, value: u64) {
+    report("record", hostcalls::record_metric(metric, value));
+}
+
+/// The status of the response; 0 if there was none. In `on_log` only.
+pub(super) fn response_status() -> u64 {
+    let code = hostcalls::get_property(vec!["response", "code"]).ok().flatten();
+    code.and_then(|code| Some(u64::from_le_bytes(code.try_into().ok()?))).unwrap_or_default()
+}
+
+/// Sets a filter state, which Envoy keeps under the name `wasm.` and this one.
+pub(super) fn set_filter_state(name: &str, value: &str) {
+    report("set a filter state", hostcalls::set_property(vec![name], Some(value.as_bytes())));
 }
 
 fn report(action: &str, result: Result<(), Status>) {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -9,6 +10,8 @@ use proxy_wasm::types::Action;
 use super::host::{self, HostRequest};
 use super::root::InForce;
 use super::shadows::{Body, Copies};
+use crate::decision::Decision;
+use crate::policy::Policy;
 use crate::shadow::{Original, Outcome, Shadow, Skip, Via};
 use crate::traffic::Backend;
 
@@ -16,6 +19,8 @@ use crate::traffic::Backend;
 pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
+    /// The number of the choice that is counted, and the time of the request.
+    counted: Option<(usize, Duration)>,
     /// The shard key that is handed out with the response.
     set_cookie: Option<String>,
     /// Who gets a copy from the filter; `None` if nobody does.
@@ -33,7 +38,15 @@ struct Tee {
 
 impl Http {
     pub(super) fn new(in_force: Option<Rc<InForce>>) -> Self {
-        Self { in_force, backend: None, set_cookie: None, tee: None, is_complete: false, had_trailers: false }
+        Self {
+            in_force,
+            backend: None,
+            counted: None,
+            set_cookie: None,
+            tee: None,
+            is_complete: false,
+            had_trailers: false,
+        }
     }
 
     fn start_shadows(&mut self, in_force: &InForce, drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
@@ -67,6 +80,18 @@ impl Http {
     }
 }
 
+/// Tells the upstream and the access log what was decided, if the policy wants it.
+fn tell(policy: &Policy, decision: &Decision<'_>) {
+    if let Some(header) = &policy.request_header {
+        host::set_request_header(header, Some(&decision.backend.name));
+    }
+    if let Some(name) = &policy.filter_state {
+        let cohort = decision.cohort.map_or("-", |cohort| &*cohort.name);
+        let (endpoint, backend, reason) = (&decision.endpoint.name, &decision.backend.name, decision.reason.name());
+        host::set_filter_state(name, &format!("{endpoint}/{cohort}/{backend}/{reason}"));
+    }
+}
+
 impl Context for Http {}
 
 impl HttpContext for Http {
@@ -78,12 +103,17 @@ impl HttpContext for Http {
         let cluster = match policy.decide(&request, in_force.draws.next(), || in_force.draws.new_key()) {
             Some(decision) => {
                 in_force.requests.count(&decision);
+                self.counted = policy.counts_responses.then(|| (decision.choice, host::now()));
+                tell(policy, &decision);
                 self.set_cookie = decision.set_cookie;
                 self.start_shadows(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)
             }
             None => {
                 self.start_shadows(&in_force, Vec::new(), &[]);
+                if let Some(header) = &policy.request_header {
+                    host::set_request_header(header, None);
+                }
                 policy.default_cluster.as_ref()
             }
         };
@@ -135,9 +165,17 @@ impl HttpContext for Http {
 
     /// The response is out: now a copy costs the primary nothing. The headers are those that left for the upstream.
     fn on_log(&mut self) {
+        if let (Some(in_force), Some((choice, started))) = (&self.in_force, self.counted) {
+            let time = host::now().saturating_sub(started).as_millis();
+            in_force.requests.ended(choice, host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
+        }
         let (Some(in_force), Some(Tee { shadows, body })) = (&self.in_force, self.tee.take()) else { return };
         let policy = &in_force.policy;
-        let is_internal = |name: &str| name == policy.routing_header || policy.mirror_headers.iter().any(|m| m == name);
+        let is_internal = |name: &str| {
+            name == policy.routing_header
+                || policy.request_header.as_deref() == Some(name)
+                || policy.mirror_headers.iter().any(|mirror| mirror == name)
+        };
         let original = if !self.is_complete {
             Err(Skip::Incomplete)
         } else if !host::was_forwarded() {

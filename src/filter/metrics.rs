@@ -17,28 +17,80 @@ thread_local! {
     static IDS: RefCell<Named<Option<u32>>> = RefCell::default();
 }
 
-/// Counts requests by endpoint, cohort, backend and the reason of the choice.
+/// Counts requests and responses by endpoint, cohort and backend.
 #[derive(Debug)]
-pub(super) struct Requests(Vec<[OnceCell<Option<u32>>; Reason::COUNT]>);
+pub(super) struct Requests(Vec<Choice>);
+
+/// The metrics of one backend of one endpoint and cohort.
+#[derive(Debug, Default)]
+struct Choice {
+    labels: OnceCell<String>,
+    requests: [OnceCell<Option<u32>>; Reason::COUNT],
+    responses: [OnceCell<Option<u32>>; CLASSES.len()],
+    response_time: OnceCell<Option<u32>>,
+}
+
+/// Classes of status codes; the first is of requests that ended without a response.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Requests {
     pub(super) fn new(policy: &Policy) -> Self {
-        let mut counters = Vec::new();
-        counters.resize_with(policy.choices(), Default::default);
-        Self(counters)
+        let mut choices = Vec::new();
+        choices.resize_with(policy.choices(), Choice::default);
+        Self(choices)
     }
 
     /// Counts the request that was decided about.
     pub(super) fn count(&self, decision: &Decision<'_>) {
-        let counters = self.0.get(decision.choice);
-        let Some(counter) = counters.and_then(|counters| counters.get(decision.reason as usize)) else { return };
-        let id = counter.get_or_init(|| {
+        let Some(choice) = self.0.get(decision.choice) else { return };
+        let labels = choice.labels.get_or_init(|| {
             let cohort = decision.cohort.map(|cohort| &*cohort.name);
-            let labels = labels(&decision.endpoint.name, cohort, &decision.backend.name);
-            let name = format!("{labels}reason=.={};.;traffic_policy_requests_total", decision.reason.name());
-            resolve(MetricType::Counter, name)
+            labels(&decision.endpoint.name, cohort, &decision.backend.name)
         });
-        add(*id, 1);
+        let Some(counter) = choice.requests.get(decision.reason as usize) else { return };
+        let name = || format!("{labels}reason=.={};.;traffic_policy_requests_total", decision.reason.name());
+        add(*counter.get_or_init(|| resolve(MetricType::Counter, name())), 1);
+    }
+
+    /// Counts the end of a request that was counted, with its response's status (0 for none) and the time it took.
+    pub(super) fn ended(&self, choice: usize, status: u64, milliseconds: u64) {
+        let Some(choice) = self.0.get(choice) else { return };
+        let labels = choice.labels.get().map_or("", String::as_str);
+        let class = usize::try_from(status / 100).ok().filter(|class| *class < CLASSES.len()).unwrap_or_default();
+        if let (Some(counter), Some(class)) = (choice.responses.get(class), CLASSES.get(class)) {
+            let name = || format!("{labels}code_class=.={class};.;traffic_policy_responses_total");
+            add(*counter.get_or_init(|| resolve(MetricType::Counter, name())), 1);
+        }
+        let name = || format!("{labels}traffic_policy_response_time_milliseconds");
+        if let Some(id) = choice.response_time.get_or_init(|| resolve(MetricType::Histogram, name())) {
+            host::record(*id, milliseconds);
+        }
+    }
+}
+
+/// Tells which policy is in force, and the shares that it asks for.
+pub(super) fn in_force(policy: &Policy) {
+    const SHARE: &str = "traffic_policy_traffic_share_millionths";
+    let mut shares = Named::default();
+    for (endpoint, cohort, traffic) in policy.traffics() {
+        for (backend, share) in traffic.shares() {
+            let labels = labels(&endpoint.name, cohort.map(|cohort| &*cohort.name), &backend.name);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1,000,000")]
+            shares.insert(format!("{labels}{SHARE}"), (share * 1e6).round() as u64);
+        }
+    }
+    // A series never ends: what an earlier policy shared out, and this one does not, has nothing now.
+    let is_over = |name: &&str| name.ends_with(SHARE) && shares.get(name).is_none();
+    let over: Vec<String> = IDS.with_borrow(|ids| ids.names().filter(is_over).map(str::to_owned).collect());
+    over.into_iter().for_each(|name| set(name, 0));
+    shares.iter().for_each(|(name, share)| set(name.to_owned(), *share));
+    let info = concat!("version=.=", env!("CARGO_PKG_VERSION"), ";.;traffic_policy_policy_info");
+    set(info.to_owned(), policy.hash);
+}
+
+fn set(gauge: String, value: u64) {
+    if let Some(id) = resolve(MetricType::Gauge, gauge) {
+        host::record(id, value);
     }
 }
 

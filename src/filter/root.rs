@@ -8,7 +8,7 @@ use proxy_wasm::types::ContextType;
 use super::draws::Draws;
 use super::host;
 use super::http::Http;
-use super::metrics::Requests;
+use super::metrics::{self, Requests};
 use super::shadows::{Callouts, Shadows};
 use crate::policy::Policy;
 
@@ -39,6 +39,7 @@ impl RootContext for Root {
                 let (draws, requests) = (Draws::seeded(), Requests::new(&parsed.policy));
                 let shadows = Shadows::new(&parsed.policy);
                 log::info!("traffic policy in force: {} endpoints", parsed.policy.endpoints().count());
+                metrics::in_force(&parsed.policy);
                 let headers_asked = parsed.policy.headers_asked();
                 self.in_force =
                     Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, requests, shadows }));

@@ -231,7 +231,8 @@ impl Envoy {
                 continue;
             };
             if labels.iter().all(|(key, value)| series.contains(&format!("{key}=\"{value}\""))) {
-                sum += value.parse::<u64>()?;
+                // The sum of a histogram is no whole number.
+                sum += value.parse::<f64>()? as u64;
             }
         }
         Ok(sum)
