@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak lint build trafficctl tools clean
+.PHONY: help demo run picture test soak lint build trafficctl tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: build tools ## play the main job in a real Envoy and check every number (m
 
 run: build tools ## start Envoy with the filter and leave it up, to try by hand
 	cargo run --quiet --package testbed --bin demo -- --stay
+
+picture: build tools ## draw the README's picture of `trafficctl top` from a real run
+	cargo run --quiet --package testbed --bin demo -- --picture envoy/top.svg
 
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
@@ -38,7 +41,16 @@ build: wasm-target ## build the filter: target/wasm32-wasip1/release/traffic_pol
 trafficctl: ## build the command-line program: target/release/trafficctl
 	cargo build --locked --release --package traffic-policy --bin trafficctl
 
-tools: ## get the pinned Envoy into .tools (unless ENVOY= names one)
+tools: ## get the pinned Envoy into .tools (unless ENVOY= names one), and Debian's Prometheus (unless PROMETHEUS= names its folder)
+ifeq ($(PROMETHEUS),)
+tools: .tools/prometheus/usr/bin/prometheus
+
+# Unpacked, not installed. Only the list of packages needs root, and only where it is missing or old.
+.tools/prometheus/usr/bin/prometheus:
+	mkdir -p .tools/prometheus
+	cd .tools/prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; }
+	cd .tools/prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
+endif
 ifeq ($(ENVOY),)
 tools: $(VENV)/envoy-$(ENVOY_VERSION)
 

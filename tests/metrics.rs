@@ -256,6 +256,21 @@ async fn a_large_policy_has_so_many_series_and_takes_so_much_memory() {
     assert!(full < before + (200 << 20), "{} MiB", mib(full - before));
 }
 
+#[test]
+fn istio_gets_the_same_labels_as_envoy() {
+    let read = |file: &str| -> Value {
+        serde_saphyr::from_str(&std::fs::read_to_string(project().join(file)).unwrap()).unwrap()
+    };
+    let tags = read("envoy/envoy.yaml")["stats_config"]["stats_tags"].clone();
+    let tags: Vec<_> = tags.as_array().unwrap().iter().map(|tag| tag["tag_name"].clone()).collect();
+    let of_istio = read("envoy/istio-stat-tags.yaml")["meshConfig"]["defaultConfig"]["extraStatTags"].clone();
+    assert_eq!(of_istio.as_array().unwrap().iter().collect::<std::collections::HashSet<_>>(), tags.iter().collect());
+    // Istio makes each regex of this form from the name.
+    for tag in read("envoy/envoy.yaml")["stats_config"]["stats_tags"].as_array().unwrap() {
+        assert_eq!(tag["regex"], format!(r"({}=\.=(.*?);\.;)", tag["tag_name"].as_str().unwrap()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readmes_table_names_each_metric_and_label() {
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();

@@ -18,11 +18,13 @@ mod file;
 mod lint;
 mod list;
 mod movement;
+mod numbers;
 mod render;
 mod request;
 mod simulate;
 mod source;
 mod store;
+mod top;
 mod tree;
 mod verbs;
 
@@ -116,6 +118,13 @@ enum Command {
   trafficctl diff traffic-policy.yaml new-policy.json --keys users.txt --json")]
     Diff(diff::Arguments),
 
+    /// Show what a proxy does with its traffic, live.
+    #[command(after_help = "Examples:
+  trafficctl top                                  # of the proxy whose admin address is http://127.0.0.1:9901
+  trafficctl top http://10.0.0.7:15000 --window 60
+  trafficctl top --once --json | jq .traffic")]
+    Top(top::Arguments),
+
     /// Render the configuration that carries a policy to a proxy.
     #[command(after_help = "Examples:
   trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml
@@ -190,6 +199,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
         Command::Schema => {
             say!("{}", serde_json::to_string_pretty(&traffic_policy::schema())?);

@@ -48,6 +48,8 @@ pub struct Behaviour {
     pub delay: Duration,
     /// The status, or `None` to close the connection without an answer.
     pub status: Option<StatusCode>,
+    /// Of so many requests, one is answered with 500; `None` for none.
+    pub fails_one_in: Option<u64>,
     /// The size of the body; `None` for the backend's name.
     pub body_bytes: Option<usize>,
 }
@@ -63,7 +65,7 @@ struct State {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, status: Some(StatusCode::OK), body_bytes: None }
+        Self { delay: Duration::ZERO, status: Some(StatusCode::OK), fails_one_in: None, body_bytes: None }
     }
 }
 
@@ -196,9 +198,11 @@ async fn answer(
         });
     }
     // Counted last: who waits for a count finds the request remembered.
-    state.count.fetch_add(1, Ordering::Relaxed);
-    let Behaviour { delay, status, body_bytes } = *lock(&state.behaviour);
+    let count = state.count.fetch_add(1, Ordering::Relaxed);
+    let Behaviour { delay, status, fails_one_in, body_bytes } = *lock(&state.behaviour);
     tokio::time::sleep(delay).await;
+    let fails = fails_one_in.is_some_and(|one_in| count.is_multiple_of(one_in));
+    let status = if fails { Some(StatusCode::INTERNAL_SERVER_ERROR) } else { status };
     let Some(status) = status else { return Err(std::io::Error::other("closed on purpose")) };
     let body = match body_bytes {
         Some(size) => filler(size),

@@ -5,6 +5,7 @@ pub mod cases;
 pub mod client;
 pub mod envoy;
 pub mod load;
+pub mod prometheus;
 pub mod statistics;
 pub mod trafficctl;
 

@@ -1,5 +1,6 @@
 //! The demo: the filter's main job, live, in a real Envoy; or the same proxy left up to try by hand.
 
+mod picture;
 mod report;
 mod scenes;
 mod stage;
@@ -19,6 +20,9 @@ struct Arguments {
     /// Start the proxy of envoy/envoy.yaml and leave it up until Ctrl-C, instead of playing.
     #[arg(long)]
     stay: bool,
+    /// Draw what `trafficctl top` shows of a failing canary, instead of playing.
+    #[arg(long, value_name = "FILE", conflicts_with = "stay")]
+    picture: Option<std::path::PathBuf>,
 }
 
 #[tokio::main]
@@ -27,7 +31,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     // A signal ends the play in order: nothing is left running.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let play = async { if arguments.stay { stay().await } else { scenes::play().await } };
+    let play = async {
+        match &arguments.picture {
+            Some(file) => picture::draw(file).await.map(|()| ExitCode::SUCCESS),
+            None if arguments.stay => stay().await,
+            None => scenes::play().await,
+        }
+    };
     tokio::select! {
         result = play => result,
         result = tokio::signal::ctrl_c() => {
