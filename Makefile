@@ -8,7 +8,7 @@ WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run picture test soak lint build trafficctl tools clean
+.PHONY: help demo run picture test soak bench lint build trafficctl tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: build tools ## run all tests: unit, property, cases, end to end
 
 soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
+
+bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind)
+	cargo run --quiet --package testbed --bin bench
 
 lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	cargo fmt --all --check

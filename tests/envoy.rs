@@ -42,6 +42,25 @@ async fn the_shipped_policy_is_in_force() {
 }
 
 #[test]
+fn the_module_exports_no_callback_that_it_does_not_use() {
+    let module = std::fs::read(build_wasm().unwrap()).unwrap();
+    let parts = wasmparser::Parser::new(0).parse_all(&module);
+    let mut exported = BTreeSet::new();
+    for part in parts {
+        if let wasmparser::Payload::ExportSection(exports) = part.unwrap() {
+            exported.extend(exports.into_iter().map(|export| export.unwrap().name.to_owned()));
+        }
+    }
+    let callbacks: BTreeSet<_> = exported.iter().filter(|name| name.starts_with("proxy_on_")).cloned().collect();
+    // Those that the shipped configuration lets Envoy call: each is there for something.
+    let shipped = std::fs::read_to_string(project().join("envoy/traffic-policy.yaml")).unwrap();
+    let allowed = shipped.lines().filter_map(|line| line.trim().split_once(": {}"));
+    let allowed: BTreeSet<_> =
+        allowed.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("proxy_on_")).collect();
+    assert_eq!(callbacks, allowed);
+}
+
+#[test]
 fn the_module_is_small() {
     let size = std::fs::metadata(build_wasm().unwrap()).unwrap().len();
     assert!(size < 400_000, "{size} bytes");

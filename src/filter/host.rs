@@ -20,6 +20,8 @@ use crate::request::Request;
 pub(super) struct HostRequest {
     reads_all: bool,
     all: OnceCell<Vec<(String, Vec<u8>)>>,
+    /// What each endpoint asks for.
+    path: OnceCell<Option<Vec<u8>>>,
     /// First values of single headers.
     single: Memo<Option<Vec<u8>>>,
     properties: Memo<Option<Vec<u8>>>,
@@ -28,9 +30,9 @@ pub(super) struct HostRequest {
 impl HostRequest {
     /// A request, of which a policy may ask for `headers_asked` different headers.
     pub(super) fn new(headers_asked: usize) -> Self {
-        const MANY: usize = 4;
-        let (single, properties) = (Memo::default(), Memo::default());
-        Self { reads_all: headers_asked >= MANY, all: OnceCell::new(), single, properties }
+        const MANY: usize = 3;
+        let (path, single, properties) = (OnceCell::new(), Memo::default(), Memo::default());
+        Self { reads_all: headers_asked >= MANY, all: OnceCell::new(), path, single, properties }
     }
 
     fn all(&self) -> &[(String, Vec<u8>)] {
@@ -50,6 +52,14 @@ impl Request for HostRequest {
             all.iter().filter(move |(other, _)| other == name).skip(known).map(|(_, value)| value.as_slice())
         });
         first.into_iter().chain(rest.flatten())
+    }
+
+    fn path(&self) -> Option<&[u8]> {
+        let read = || {
+            let value = |header: &(String, Vec<u8>)| (header.0 == ":path").then(|| header.1.clone());
+            if self.reads_all { self.all().iter().find_map(value) } else { request_header(":path") }
+        };
+        self.path.get_or_init(read).as_deref()
     }
 
     fn source_address(&self) -> Option<&[u8]> {

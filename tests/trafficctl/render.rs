@@ -50,8 +50,9 @@ fn names_of_the_policy_are_in_their_places() {
     for expected in [
         "header: { key: x-where, value: model-v1 }",
         "cluster_header: x-where",
-        "cluster_header: x-mine",
-        "- remove: x-mine",
+        "                  request_mirror_policies:\n                  - cluster_header: x-mine\n",
+        "              - remove: x-mine\n",
+        "                    - remove: x-mine\n",
         "- name: \"outbound|8080|v2|model.prod.svc\"\n    type: STRICT_DNS",
         "address: model.prod.svc, port_value: 8080",
         "address: \"::1\", port_value: 9",

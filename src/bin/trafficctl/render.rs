@@ -18,6 +18,7 @@ use crate::tree;
 /// The files that the tests and the demo run, too.
 const ENVOY: &str = include_str!("../../../envoy/envoy.yaml");
 const ECDS: &str = include_str!("../../../envoy/traffic-policy.yaml");
+const MIRROR: &str = include_str!("../../../envoy/mirror-policy.yaml");
 
 /// The names in them that a policy may change.
 const ROUTING_HEADER: &str = "x-traffic-cluster";
@@ -125,18 +126,13 @@ fn ecds(arguments: &Arguments, file: &PolicyFile) -> anyhow::Result<String> {
 }
 
 fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::Result<String> {
-    ensure!(
-        policy.mirror_headers.len() < 2,
-        "several mirror headers: render for one, and add a mirror policy for each other one"
-    );
     let clusters = clusters(policy);
     let fallback = fallback(policy).context("the policy has no endpoint")?;
-    let mirror = policy.mirror_headers.first().map_or(MIRROR_HEADER, String::as_str);
-    for name in [&policy.routing_header, mirror] {
-        ensure!(scalar(name) == name, "the header {name:?} would need quotes everywhere: give it another name");
+    for name in std::iter::once(&policy.routing_header).chain(&policy.mirror_headers) {
+        ensure!(scalar(name) == *name, "the header {name:?} would need quotes everywhere: give it another name");
     }
     // Before anything of the policy's goes in, which may have such names, too.
-    let mut text = ENVOY.replace(ROUTING_HEADER, &policy.routing_header).replace(MIRROR_HEADER, mirror);
+    let mut text = with_mirrors(&ENVOY.replace(ROUTING_HEADER, &policy.routing_header), &policy.mirror_headers)?;
     ensure!(text.contains(WATCHED), "the template does not say what it watches");
     let rendered: String = clusters.iter().map(|name| cluster(&arguments.address(name))).collect();
     text = replace(&text, &["static_resources".into(), "clusters".into()], rendered.trim())?;
@@ -195,6 +191,23 @@ fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::R
 
 fn indent(line: &str, spaces: usize) -> String {
     if line.is_empty() { "\n".to_owned() } else { format!("{:spaces$}  {line}\n", "") }
+}
+
+/// Adds a mirror policy to the route for each of these headers, and takes the headers from clients.
+fn with_mirrors(text: &str, headers: &[String]) -> anyhow::Result<String> {
+    const ROUTE: &str = "                  timeout: 15s\n";
+    const MUTATION: &str = "                  append_action: OVERWRITE_IF_EXISTS_OR_ADD\n";
+    ensure!(text.contains(ROUTE) && text.contains(MUTATION), "the template has no place for mirrors");
+    let mut lines = MIRROR.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let Some(title) = lines.next().filter(|_| !headers.is_empty()) else { return Ok(text.to_owned()) };
+    let policy: Vec<_> = lines.collect();
+    let of = |header: &String| {
+        policy.iter().map(|line| format!("{:18}{}\n", "", line.replace(MIRROR_HEADER, header))).collect()
+    };
+    let policies: String = headers.iter().map(of).collect::<Vec<String>>().concat();
+    let removals: String = headers.iter().map(|header| format!("{:14}- remove: {header}\n", "")).collect();
+    let text = text.replacen(ROUTE, &format!("{ROUTE}{:18}{title}\n{policies}", ""), 1);
+    Ok(text.replacen(MUTATION, &format!("{MUTATION}{removals}"), 1))
 }
 
 /// Replaces the value at `path` by `new`, which starts where the value started.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::backend::Backend;
 use crate::client::{Client, Http};
-use crate::{build_wasm, project, wait_until};
+use crate::{PATIENCE, build_wasm, project, wait_for, wait_until};
 
 /// Where `envoy.yaml` has its HTTP connection manager.
 const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
@@ -29,6 +29,10 @@ pub struct Setup {
     pub workers: u32,
     /// The ports of `envoy.yaml` rather than free ones.
     pub fixed_ports: bool,
+    /// Another module than the filter.
+    pub module: Option<PathBuf>,
+    /// Runs under callgrind, which counts nothing until it is told to.
+    pub callgrind: bool,
     /// A last change to the bootstrap.
     pub adapt: fn(&mut Value),
 }
@@ -58,7 +62,15 @@ impl Setup {
     /// One worker, free ports, and a cluster for each backend.
     pub fn new(policy: impl Into<String>, backends: &[Backend]) -> Self {
         let clusters = backends.iter().map(|backend| (backend.name.clone(), backend.address)).collect();
-        Self { policy: policy.into(), clusters, workers: 1, fixed_ports: false, adapt: |_| () }
+        Self {
+            policy: policy.into(),
+            clusters,
+            workers: 1,
+            fixed_ports: false,
+            module: None,
+            callgrind: false,
+            adapt: |_| (),
+        }
     }
 }
 
@@ -68,13 +80,14 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy, the filter does not build, or Envoy does not come up; with its log.
     pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
-        let wasm = build_wasm()?;
+        let wasm = setup.module.clone().map_or_else(build_wasm, Ok)?;
         let folder = tempfile::Builder::new().prefix("traffic-policy-").tempdir()?;
         let bootstrap = bootstrap(setup, &policy_file(folder.path()))?;
         fs::write(folder.path().join("envoy.json"), serde_json::to_string_pretty(&bootstrap)?)?;
         put_configuration(folder.path(), &wasm, &string_value(&setup.policy))?;
         let log = fs::File::create(folder.path().join("envoy.log"))?;
-        let process = Command::new(executable()?)
+        let mut command = if setup.callgrind { under_callgrind(folder.path())? } else { Command::new(executable()?) };
+        let process = command
             .arg("--config-path")
             .arg(folder.path().join("envoy.json"))
             .arg("--admin-address-path")
@@ -89,23 +102,27 @@ impl Envoy {
         let workers = setup.workers as usize;
         let tried = Mutex::new(BTreeSet::from([fs::read_to_string(policy_file(folder.path()))?]));
         let mut envoy = Self { address: unknown, admin: unknown, workers, tried, process, folder, wasm };
-        envoy.wait_until_it_serves().await.with_context(|| format!("Envoy's log:\n{}", envoy.log()))?;
+        // Callgrind makes everything fifty times slower.
+        let patience = if setup.callgrind { PATIENCE * 15 } else { PATIENCE };
+        envoy.wait_until_it_serves(patience).await.with_context(|| format!("Envoy's log:\n{}", envoy.log()))?;
         Ok(envoy)
     }
 
-    async fn wait_until_it_serves(&mut self) -> anyhow::Result<()> {
+    async fn wait_until_it_serves(&mut self, patience: Duration) -> anyhow::Result<()> {
         let admin_file = self.folder.path().join("admin");
         let process = &mut self.process;
         let mut admin = None;
-        wait_until("Envoy names its admin address", async || {
+        wait_for(patience, "Envoy names its admin address", async || {
             admin = fs::read_to_string(&admin_file).ok().and_then(|text| text.trim().parse().ok());
             admin.is_some() || matches!(process.try_wait(), Ok(Some(_)))
         })
         .await?;
         ensure!(!matches!(self.process.try_wait(), Ok(Some(_))), "Envoy has ended");
         self.admin = admin.context("no admin address")?;
-        wait_until("Envoy is ready", async || self.admin("/ready").await.is_ok_and(|answer| answer == "LIVE\n"))
-            .await?;
+        wait_for(patience, "Envoy is ready", async || {
+            self.admin("/ready").await.is_ok_and(|answer| answer == "LIVE\n")
+        })
+        .await?;
         let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json").await?)?;
         let port = listeners
             .pointer("/listener_statuses/0/local_address/socket_address/port_value")
@@ -270,6 +287,16 @@ impl Envoy {
         self.metric("traffic_policy_shadow_in_flight", &[]).await
     }
 
+    /// The number of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The folder of its files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// How much memory the process holds.
     ///
     /// # Errors
@@ -295,6 +322,23 @@ impl Drop for Envoy {
             eprintln!("---- Envoy's log ----\n{}---- end of Envoy's log ----", self.log());
         }
     }
+}
+
+/// The command that runs Envoy itself (not the script that PyPI's package has for it) under callgrind.
+fn under_callgrind(folder: &Path) -> anyhow::Result<Command> {
+    let script = executable()?;
+    let is_script = fs::read(&script)?.starts_with(b"#!");
+    let mut program = Some(script.clone()).filter(|_| !is_script);
+    let libraries = script.parent().and_then(Path::parent).map(|venv| venv.join("lib"));
+    for python in libraries.iter().filter(|_| is_script).flat_map(fs::read_dir).flatten().flatten() {
+        program = Some(python.path().join("site-packages/envoy/_bin/envoy")).filter(|path| path.exists()).or(program);
+    }
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--tool=callgrind", "--smc-check=all-non-file", "--instr-atstart=no", "--quiet"])
+        .arg(format!("--callgrind-out-file={}", folder.join("callgrind").display()))
+        .arg(program.with_context(|| format!("{} is a script, and there is no Envoy beside it", script.display()))?);
+    Ok(command)
 }
 
 /// The Envoy that `ENVOY` names, or the one that `make tools` has put into the project's folder.
@@ -346,6 +390,14 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
         clusters.push(cluster);
     }
     *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
+    if setup.policy.contains("\"mirror\"") {
+        let mirror = read_yaml("envoy/mirror-policy.yaml")?;
+        for route in routes(&mut bootstrap) {
+            if let (Some(route), Some(mirror)) = (route["route"].as_object_mut(), mirror.as_object()) {
+                route.extend(mirror.clone());
+            }
+        }
+    }
     (setup.adapt)(&mut bootstrap);
     Ok(bootstrap)
 }

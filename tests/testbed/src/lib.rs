@@ -26,8 +26,16 @@ pub fn project() -> &'static Path {
 /// # Errors
 /// When it does not build, with the compiler's words.
 pub fn build_wasm() -> anyhow::Result<PathBuf> {
+    build_filter("traffic-policy")
+}
+
+/// Builds a filter of the workspace, and returns the module's path.
+///
+/// # Errors
+/// When it does not build, with the compiler's words.
+pub fn build_filter(package: &str) -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--lib", "--package", "traffic-policy", "--target", "wasm32-wasip1"])
+        .args(["build", "--quiet", "--release", "--lib", "--package", package, "--target", "wasm32-wasip1"])
         .current_dir(project())
         .env("CARGO_TARGET_DIR", project().join("target"))
         .output()?;
@@ -36,18 +44,26 @@ pub fn build_wasm() -> anyhow::Result<PathBuf> {
         "the filter does not build (try `make build`):\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let wasm = project().join("target/wasm32-wasip1/release/traffic_policy.wasm").canonicalize()?;
-    Ok(wasm)
+    let module = format!("target/wasm32-wasip1/release/{}.wasm", package.replace('-', "_"));
+    Ok(project().join(module).canonicalize()?)
 }
 
 /// Waits until `condition` is true.
 ///
 /// # Errors
 /// When that takes longer than [`PATIENCE`]; `what` is what was waited for.
-pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + PATIENCE;
+pub async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    wait_for(PATIENCE, what, condition).await
+}
+
+/// Waits until `condition` is true.
+///
+/// # Errors
+/// When that takes longer than `patience`; `what` is what was waited for.
+pub async fn wait_for(patience: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = std::time::Instant::now() + patience;
     while !condition().await {
-        anyhow::ensure!(std::time::Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        anyhow::ensure!(std::time::Instant::now() < deadline, "waited {patience:?} in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())

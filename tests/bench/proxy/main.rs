@@ -1,0 +1,60 @@
+//! What the filter costs in a real Envoy, beside what else could do a part of its job: `make bench`.
+
+mod instructions;
+mod report;
+mod scenarios;
+mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use testbed::backend::{Backend, named};
+use testbed::build_filter;
+
+use crate::report::Report;
+use crate::scenarios::{BACKENDS, Scenario};
+
+/// Counts instructions for each request (callgrind), and measures CPU time, throughput and latency.
+#[derive(Parser)]
+struct Arguments {
+    /// Only count instructions, and only where there is a bound.
+    #[arg(long)]
+    short: bool,
+    /// Only the scenarios whose names have this in them, and the plain routes.
+    #[arg(long)]
+    only: Option<String>,
+    /// Keep callgrind's dumps in this folder, for callgrind_annotate.
+    #[arg(long, value_name = "FOLDER")]
+    profiles: Option<std::path::PathBuf>,
+    /// Put the table into the README.
+    #[arg(long)]
+    readme: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let (filter, empty) = (build_filter("traffic-policy")?, build_filter("empty-filter")?);
+    let mut scenarios = scenarios::all(&empty);
+    let is_wanted = |scenario: &Scenario| {
+        let is_named = arguments.only.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));
+        let is_bound = !arguments.short || scenario.bound.is_some() || arguments.only.is_some();
+        scenario.baseline.is_none() || is_named && is_bound
+    };
+    scenarios.retain(is_wanted);
+    let backends = Backend::start_all(BACKENDS).await?;
+    // Copies are counted by what has come.
+    named(&backends, "dark").take_count();
+    let mut report = Report::new(&filter)?;
+    for scenario in &scenarios {
+        eprintln!("counting instructions: {}", scenario.name);
+        let instructions = instructions::per_request(scenario, &backends, arguments.profiles.as_deref()).await?;
+        report.count(scenario, instructions);
+    }
+    if !arguments.short {
+        times::measure(&scenarios, &backends, &mut report).await?;
+    }
+    println!("\n{}", report.markdown());
+    report.write(arguments.readme)?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

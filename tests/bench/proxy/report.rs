@@ -1,0 +1,178 @@
+//! The report: a table, and the same as JSON.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use testbed::project;
+use testbed::statistics::quantile;
+
+use crate::scenarios::{Bound, Scenario};
+
+/// How much a count may be over its bound: what counts wobble by, several times.
+const TOLERANCE: f64 = 1.03;
+
+/// All that was measured.
+pub struct Report {
+    rows: Vec<Row>,
+    machine: String,
+    module_bytes: u64,
+}
+
+struct Row {
+    name: &'static str,
+    baseline: Option<&'static str>,
+    instructions: f64,
+    bound: Option<Bound>,
+    times: Option<Times>,
+}
+
+/// Slices of a scenario, in the order in which they were measured.
+#[derive(Default)]
+pub struct Times {
+    pub cpu_us: Vec<f64>,
+    pub rate: Vec<f64>,
+    pub p50_us: Vec<f64>,
+    pub p99_us: Vec<f64>,
+}
+
+impl Report {
+    pub fn new(filter: &Path) -> anyhow::Result<Self> {
+        let cpus = fs::read_to_string("/proc/cpuinfo")?;
+        let model =
+            cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+        let cores = std::thread::available_parallelism()?;
+        let machine = format!("{} ({cores} cores)", model.unwrap_or("an unknown processor"));
+        Ok(Self { rows: Vec::new(), machine, module_bytes: fs::metadata(filter)?.len() })
+    }
+
+    /// Takes up the instructions for each request of a scenario.
+    pub fn count(&mut self, scenario: &Scenario, instructions: f64) {
+        let Scenario { name, baseline, bound, .. } = scenario;
+        self.rows.push(Row { name, baseline: *baseline, instructions, bound: *bound, times: None });
+    }
+
+    /// Takes up the times of a scenario that was counted.
+    pub fn time(&mut self, scenario: &Scenario, times: Times) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.name == scenario.name) {
+            row.times = Some(times);
+        }
+    }
+
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
+    /// The instructions that a scenario adds to the plain route with the same requests.
+    fn added(&self, row: &Row) -> Option<f64> {
+        Some(row.instructions - self.row(row.baseline?)?.instructions)
+    }
+
+    fn allowed(&self, row: &Row) -> Option<f64> {
+        match row.bound? {
+            Bound::AtMost(count) => Some(count),
+            Bound::Beside(name, factor, more) => Some(self.added(self.row(name)?)? * factor + more),
+        }
+    }
+
+    fn keeps_bound(&self, row: &Row) -> bool {
+        match (self.added(row), self.allowed(row)) {
+            (Some(added), Some(allowed)) => added <= allowed * TOLERANCE,
+            _ => row.bound.is_none(),
+        }
+    }
+
+    /// Whether every bound is kept.
+    pub fn is_good(&self) -> bool {
+        self.rows.iter().all(|row| self.keeps_bound(row))
+    }
+
+    /// The table.
+    pub fn markdown(&self) -> String {
+        let mut table = "| | instructions | added | bound | CPU µs added | requests/s | p50 µs added | p99 µs added |\n|---|---|---|---|---|---|---|---|\n".to_owned();
+        for row in &self.rows {
+            let added = self.added(row).map_or(String::new(), |added| format!("{:+.1} k", added / 1e3));
+            let bound = self.allowed(row).map_or(String::new(), |allowed| {
+                let verdict = if self.keeps_bound(row) { "" } else { " **exceeded**" };
+                format!("{:.1} k{verdict}", allowed / 1e3)
+            });
+            let instructions = format!("{:.1} k", row.instructions / 1e3);
+            let cpu = self.paired(row, |times| &times.cpu_us);
+            let (p50, p99) = (self.paired(row, |times| &times.p50_us), self.paired(row, |times| &times.p99_us));
+            let rate = row.times.as_ref().map_or(String::new(), |times| format!("{:.0}", quantile(&times.rate, 0.5)));
+            table +=
+                &format!("| {} | {instructions} | {added} | {bound} | {cpu} | {rate} | {p50} | {p99} |\n", row.name);
+        }
+        let versions = format!("module of {} bytes, Envoy 1.40.0, {}, {}", self.module_bytes, self.machine, date());
+        table
+            + &format!(
+                "\nInstructions of Envoy for each request (callgrind, user space). *Added*: to the plain route with the same requests, in the same run; times as medians of slices in turn, with 95 % intervals; latency at 1,000 requests a second. {versions}.\n"
+            )
+    }
+
+    /// The median difference to the baseline's slice of the same round, with its interval; of a baseline the median.
+    fn paired(&self, row: &Row, values: fn(&Times) -> &Vec<f64>) -> String {
+        let Some(times) = row.times.as_ref().map(values) else { return String::new() };
+        let baseline = row.baseline.and_then(|name| Some(values(self.row(name)?.times.as_ref()?)));
+        let Some(baseline) = baseline else { return format!("({:.0})", quantile(times, 0.5)) };
+        let differences: Vec<f64> = times.iter().zip(baseline).map(|(time, baseline)| time - baseline).collect();
+        let (low, high) = interval(&differences);
+        format!("{:+.0} [{low:.0}..{high:.0}]", quantile(&differences, 0.5))
+    }
+
+    fn json(&self) -> Value {
+        let row = |row: &Row| {
+            let times = row.times.as_ref().map(|times| {
+                json!({ "cpu_us": times.cpu_us, "requests_per_second": times.rate, "p50_us": times.p50_us, "p99_us": times.p99_us })
+            });
+            json!({
+                "scenario": row.name,
+                "baseline": row.baseline,
+                "instructions": row.instructions,
+                "added": self.added(row),
+                "bound": self.allowed(row),
+                "slices": times,
+            })
+        };
+        let scenarios: Vec<_> = self.rows.iter().map(row).collect();
+        json!({ "date": date(), "machine": self.machine, "module_bytes": self.module_bytes, "scenarios": scenarios })
+    }
+
+    /// Writes `target/bench.md` and `target/bench.json`, and the README's table.
+    pub fn write(&self, readme: bool) -> anyhow::Result<()> {
+        fs::write(project().join("target/bench.md"), self.markdown())?;
+        fs::write(project().join("target/bench.json"), serde_json::to_string_pretty(&self.json())?)?;
+        if readme {
+            const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
+            let path = project().join("README.md");
+            let text = fs::read_to_string(&path)?;
+            let (before, rest) = text.split_once(MARKS[0]).context("the README has no place for the table")?;
+            let (_, after) = rest.split_once(MARKS[1]).context("the README's table has no end")?;
+            fs::write(path, format!("{before}{}{}{}{after}", MARKS[0], self.markdown(), MARKS[1]))?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle 95 % of the medians of 1,000 samples drawn from `values` with replacement.
+fn interval(values: &[f64]) -> (f64, f64) {
+    let mut state: u64 = 1;
+    let mut draw = || {
+        // Knuth's MMIX generator.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        values[(state >> 33) as usize % values.len()]
+    };
+    let medians: Vec<f64> = (0..1000)
+        .map(|_| {
+            let sample: Vec<f64> = values.iter().map(|_| draw()).collect();
+            quantile(&sample, 0.5)
+        })
+        .collect();
+    (quantile(&medians, 0.025), quantile(&medians, 0.975))
+}
+
+fn date() -> String {
+    let output = std::process::Command::new("date").arg("+%Y-%m-%d").output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,244 @@
+//! What is compared.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use testbed::backend::Backend;
+use testbed::client::{Answer, Client};
+use testbed::envoy::{Setup, connection_manager, routes};
+
+/// The backends of all scenarios.
+pub const BACKENDS: [&str; 3] = ["v1", "v2", "dark"];
+
+/// A proxy and the requests that it gets.
+pub struct Scenario {
+    pub name: &'static str,
+    /// The plain route with the same requests; `None` for a plain route.
+    pub baseline: Option<&'static str>,
+    pub bound: Option<Bound>,
+    policy: String,
+    module: Option<PathBuf>,
+    adapt: fn(&mut Value),
+    body: Body,
+}
+
+/// What the instructions that are added may come to.
+#[derive(Clone, Copy)]
+pub enum Bound {
+    /// So many.
+    AtMost(f64),
+    /// Those of another scenario, times a factor, and so many more.
+    Beside(&'static str, f64, f64),
+}
+
+/// The body of a request.
+#[derive(Clone, Copy)]
+enum Body {
+    /// GET.
+    None,
+    /// POST, with so many bytes in one piece.
+    Small(usize),
+    /// POST, chunk by chunk.
+    Chunks(usize, usize),
+}
+
+const GET: &str = "plain route";
+const POST: &str = "plain route, 1 KB bodies";
+const UPLOAD: &str = "plain route, bodies of 4 x 64 KiB";
+const SPLIT_BY_KEY: &str = "(b) prefix route, shard key";
+
+/// All scenarios; the plain routes first.
+pub fn all(empty: &Path) -> Vec<Scenario> {
+    let native = |name, baseline, adapt, body| Scenario {
+        name,
+        baseline,
+        bound: None,
+        policy: json!({ "endpoints": [] }).to_string(),
+        module: None,
+        adapt,
+        body,
+    };
+    let ours = |name, baseline, bound, policy: Value, body| Scenario {
+        name,
+        baseline: Some(baseline),
+        bound: Some(bound),
+        policy: policy.to_string(),
+        module: None,
+        adapt: |_| (),
+        body,
+    };
+    let split = json!({ "v1": 0.9, "v2": 0.1 });
+    let with =
+        |responses: bool, endpoint: Value| json!({ "metrics": { "responses": responses }, "endpoints": [endpoint] });
+    let ranker = json!({ "name": "ranker", "route": "/rank", "traffic": split });
+    let shadowed = |fraction: f64| {
+        let mut ranker = ranker.clone();
+        ranker["shadow"] = json!({ "dark": fraction });
+        ranker
+    };
+    vec![
+        native(GET, None, plain, Body::None),
+        native(POST, None, plain, Body::Small(1024)),
+        native(UPLOAD, None, plain, Body::Chunks(4, 64 << 10)),
+        native("native weighted clusters", Some(GET), weighted, Body::None),
+        native("native weighted clusters, 10 % mirror", Some(GET), mirrored, Body::None),
+        native("Lua: the routing header by random", Some(GET), lua, Body::None),
+        native("the shipped routes without the filter", Some(GET), shipped, Body::None),
+        Scenario {
+            module: Some(empty.to_owned()),
+            ..native("an empty Wasm filter", Some(GET), without_routing, Body::None)
+        },
+        ours(
+            "(a) catch-all, split only",
+            GET,
+            Bound::AtMost(30_000.0),
+            with(false, json!({ "name": "all", "traffic": split, "affinity": null })),
+            Body::None,
+        ),
+        ours(SPLIT_BY_KEY, GET, Bound::AtMost(50_000.0), with(false, ranker.clone()), Body::None),
+        ours("(c) = b, response metrics", GET, Bound::AtMost(80_000.0), with(true, ranker.clone()), Body::None),
+        ours(
+            "(d) = b, 10 % shadow of 1 KB bodies",
+            POST,
+            Bound::Beside(SPLIT_BY_KEY, 1.0, 25_000.0),
+            with(false, shadowed(0.1)),
+            Body::Small(1024),
+        ),
+        ours(
+            "(e) = b, 50 endpoints x 10 cohorts",
+            GET,
+            Bound::Beside(SPLIT_BY_KEY, 1.3, 0.0),
+            many(&split),
+            Body::None,
+        ),
+        Scenario {
+            bound: None,
+            ..ours(
+                "(f) = b, 4 x 64 KiB bodies, all shadowed",
+                UPLOAD,
+                Bound::AtMost(0.0),
+                with(false, shadowed(1.0)),
+                Body::Chunks(4, 64 << 10),
+            )
+        },
+    ]
+}
+
+/// Fifty endpoints with ten cohorts each. The requests are of the last cohort of the last endpoint.
+fn many(split: &Value) -> Value {
+    let cohort = |n: u32| json!({ "name": format!("c{n}"), "match": { "headers": [{ "name": "x-cohort", "exact": n.to_string() }] }, "traffic": split });
+    let endpoint = |n: u32| {
+        let route = if n == 49 { "/rank".to_owned() } else { format!("/endpoint-{n}") };
+        json!({ "name": format!("e{n}"), "route": route, "traffic": split, "cohorts": (0..10).map(cohort).collect::<Vec<_>>() })
+    };
+    json!({ "metrics": { "responses": false }, "endpoints": (0..50).map(endpoint).collect::<Vec<_>>() })
+}
+
+fn route(bootstrap: &mut Value, route: Value) {
+    *routes(bootstrap) = vec![json!({ "match": { "prefix": "/" }, "route": route })];
+}
+
+fn without_filter(bootstrap: &mut Value) {
+    let manager = connection_manager(bootstrap);
+    if let Some(filters) = manager["http_filters"].as_array_mut() {
+        filters.remove(0);
+    }
+    manager["early_header_mutation_extensions"] = json!([]);
+}
+
+fn shipped(bootstrap: &mut Value) {
+    let manager = connection_manager(bootstrap);
+    if let Some(filters) = manager["http_filters"].as_array_mut() {
+        filters.remove(0);
+    }
+    let mutations = &mut manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"];
+    mutations[0]["append"]["header"]["value"] = json!("v1");
+}
+
+fn plain(bootstrap: &mut Value) {
+    without_filter(bootstrap);
+    without_routing(bootstrap);
+}
+
+fn without_routing(bootstrap: &mut Value) {
+    connection_manager(bootstrap)["early_header_mutation_extensions"] = json!([]);
+    route(bootstrap, json!({ "cluster": "v1" }));
+}
+
+fn weighted_route() -> Value {
+    json!({ "weighted_clusters": { "clusters": [{ "name": "v1", "weight": 90 }, { "name": "v2", "weight": 10 }] } })
+}
+
+fn weighted(bootstrap: &mut Value) {
+    without_filter(bootstrap);
+    route(bootstrap, weighted_route());
+}
+
+fn mirrored(bootstrap: &mut Value) {
+    without_filter(bootstrap);
+    let mut mirrored = weighted_route();
+    let tenth = json!({ "default_value": { "numerator": 10, "denominator": "HUNDRED" } });
+    mirrored["request_mirror_policies"] = json!([{ "cluster": "dark", "runtime_fraction": tenth }]);
+    route(bootstrap, mirrored);
+}
+
+fn lua(bootstrap: &mut Value) {
+    const CODE: &str = "function envoy_on_request(handle)
+  local cluster = math.random() < 0.9 and 'v1' or 'v2'
+  handle:headers():replace('x-traffic-cluster', cluster)
+end";
+    connection_manager(bootstrap)["http_filters"][0] = json!({ "name": "lua", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+        "default_source_code": { "inline_string": CODE } } });
+}
+
+impl Scenario {
+    /// The proxy: one worker.
+    pub fn setup(&self, backends: &[Backend], callgrind: bool) -> Setup {
+        let (adapt, module) = (self.adapt, self.module.clone());
+        Setup { adapt, module, callgrind, ..Setup::new(self.policy.clone(), backends) }
+    }
+
+    /// Sends a request of the user of this number.
+    pub async fn send(&self, client: &Client, user: u64) -> anyhow::Result<Answer> {
+        let user = format!("user-{user}");
+        // As many as a browser's or a service's.
+        let headers = [
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            ("accept", "application/json"),
+            ("accept-language", "en-US,en;q=0.5"),
+            ("accept-encoding", "gzip, deflate, br"),
+            ("x-request-source", "bench"),
+            ("x-cohort", "9"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("x-serve-shard-key", &user),
+        ];
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        match self.body {
+            Body::None => client.send("GET", "/rank?q=1", headers, Bytes::new()).await,
+            Body::Small(size) => client.send_body("POST", "/rank?q=1", headers, Full::from(vec![b'x'; size])).await,
+            Body::Chunks(count, size) => {
+                let chunk = Bytes::from(vec![b'x'; size]);
+                let frames = (0..count).map(move |_| Ok(Frame::data(chunk.clone())));
+                client.send_body("POST", "/rank?q=1", headers, StreamBody::new(Frames(frames.collect()))).await
+            }
+        }
+    }
+}
+
+/// Frames that are all there.
+struct Frames(std::collections::VecDeque<Result<Frame<Bytes>, std::convert::Infallible>>);
+
+impl futures_core::Stream for Frames {
+    type Item = Result<Frame<Bytes>, std::convert::Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(self.0.pop_front())
+    }
+}

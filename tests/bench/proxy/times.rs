@@ -1,0 +1,87 @@
+//! CPU time, throughput and latency: slices of all scenarios in turn, so that what else the machine does hits them alike.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use testbed::backend::Backend;
+use testbed::client::{Client, Http};
+use testbed::envoy::Envoy;
+use testbed::statistics::quantile;
+
+use crate::report::{Report, Times};
+use crate::scenarios::Scenario;
+
+/// Measures all scenarios, whose proxies are up at the same time.
+pub async fn measure(scenarios: &[Scenario], backends: &[Backend], report: &mut Report) -> anyhow::Result<()> {
+    const CPU_ROUNDS: usize = 40;
+    const LATENCY_ROUNDS: usize = 8;
+    let mut proxies = Vec::new();
+    for scenario in scenarios {
+        let envoy = Envoy::start(&scenario.setup(backends, false)).await?;
+        let client = envoy.client(Http::V1);
+        closed_loop(scenario, &client, 300).await?;
+        proxies.push((scenario, envoy, client, Times::default()));
+    }
+    for round in 0..CPU_ROUNDS {
+        eprint!("\rCPU time: {} of {CPU_ROUNDS} rounds", round + 1);
+        for (scenario, envoy, client, times) in &mut proxies {
+            const REQUESTS: u64 = 300;
+            let (before, start) = (cpu_time(envoy)?, Instant::now());
+            closed_loop(scenario, client, REQUESTS).await?;
+            let rate = REQUESTS as f64 / start.elapsed().as_secs_f64();
+            times.cpu_us.push((cpu_time(envoy)? - before).as_secs_f64() * 1e6 / REQUESTS as f64);
+            times.rate.push(rate);
+        }
+    }
+    eprintln!();
+    for round in 0..LATENCY_ROUNDS {
+        eprint!("\rlatency at 1,000 requests a second: {} of {LATENCY_ROUNDS} rounds", round + 1);
+        for (scenario, _, client, times) in &mut proxies {
+            let latencies = fixed_rate(scenario, client).await?;
+            times.p50_us.push(quantile(&latencies, 0.5));
+            times.p99_us.push(quantile(&latencies, 0.99));
+        }
+    }
+    eprintln!();
+    for (scenario, _, _, times) in proxies {
+        report.time(scenario, times);
+    }
+    Ok(())
+}
+
+/// Sends requests over 16 connections, each as soon as the one before is answered.
+async fn closed_loop(scenario: &Scenario, client: &Client, count: u64) -> anyhow::Result<()> {
+    const CONNECTIONS: u64 = 16;
+    let lanes = (0..CONNECTIONS).map(|lane| async move {
+        for user in (lane..count).step_by(CONNECTIONS as usize) {
+            scenario.send(client, user).await?;
+        }
+        anyhow::Ok(())
+    });
+    futures_util::future::try_join_all(lanes).await.map(drop)
+}
+
+/// Sends 1,000 requests in a second, each at its time whatever became of the others, and returns how long each took from
+/// that time on, in microseconds.
+async fn fixed_rate(scenario: &Scenario, client: &Client) -> anyhow::Result<Vec<f64>> {
+    const REQUESTS: u32 = 1000;
+    let period = Duration::from_secs(1) / REQUESTS;
+    let start = tokio::time::Instant::now() + Duration::from_millis(10);
+    let requests = (0..REQUESTS).map(|n| async move {
+        let due = start + period * n;
+        tokio::time::sleep_until(due).await;
+        scenario.send(client, u64::from(n)).await?;
+        anyhow::Ok(due.elapsed().as_secs_f64() * 1e6)
+    });
+    futures_util::future::try_join_all(requests).await
+}
+
+/// The time that all threads of a proxy have run.
+fn cpu_time(envoy: &Envoy) -> anyhow::Result<Duration> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", envoy.process_id()))? {
+        let statistics = fs::read_to_string(task?.path().join("schedstat"))?;
+        sum += statistics.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(sum))
+}
