@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::cases::{self, Table};
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, Verdict, connection_manager, executable, one_endpoint, routes, shipped_policy};
+use testbed::envoy::{
+    Envoy, Setup, Verdict, add_mirror, connection_manager, executable, one_endpoint, routes, shipped_policy,
+};
 use testbed::load::{self, Background};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p};
 use testbed::{build_wasm, project, wait_until};
@@ -89,6 +91,8 @@ fn clusters(table: &Table) -> BTreeSet<String> {
 /// Takes the client's address from `x-forwarded-for`, and metadata from the headers `x-meta-…`, as a proxy before this one
 /// and an earlier filter would give them.
 fn with_source_and_metadata(bootstrap: &mut Value) {
+    // Some of the tables have shadows via mirror, and the first policy has none.
+    add_mirror(bootstrap);
     let manager = connection_manager(bootstrap);
     manager["xff_num_trusted_hops"] = json!(1);
     let rule = |key: &str| json!({ "header": format!("x-meta-{key}"), "on_header_present": { "metadata_namespace": "test", "key": key } });

@@ -391,12 +391,7 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
     }
     *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
     if setup.policy.contains("\"mirror\"") {
-        let mirror = read_yaml("envoy/mirror-policy.yaml")?;
-        for route in routes(&mut bootstrap) {
-            if let (Some(route), Some(mirror)) = (route["route"].as_object_mut(), mirror.as_object()) {
-                route.extend(mirror.clone());
-            }
-        }
+        add_mirror(&mut bootstrap);
     }
     (setup.adapt)(&mut bootstrap);
     Ok(bootstrap)
@@ -417,6 +412,19 @@ pub fn connection_manager(bootstrap: &mut Value) -> &mut Value {
 pub fn routes(bootstrap: &mut Value) -> &mut Vec<Value> {
     let routes = connection_manager(bootstrap).pointer_mut("/route_config/virtual_hosts/0/routes");
     routes.and_then(Value::as_array_mut).unwrap_or_else(|| panic!("no routes at {CONNECTION_MANAGER}"))
+}
+
+/// Adds the mirror policy of `envoy/mirror-policy.yaml` to the routes of a bootstrap, as for policies with such shadows.
+///
+/// # Panics
+/// When the file has none.
+pub fn add_mirror(bootstrap: &mut Value) {
+    let mirror = read_yaml("envoy/mirror-policy.yaml").unwrap_or_else(|error| panic!("{error:#}"));
+    for route in routes(bootstrap) {
+        if let Some(route) = route.get_mut("route") {
+            route["request_mirror_policies"] = mirror["request_mirror_policies"].clone();
+        }
+    }
 }
 
 /// A policy with one endpoint.
