@@ -10,7 +10,7 @@ use serde_json::Value;
 use yaml_edit::{Document, Mapping, MappingEntry, Sequence, YamlNode};
 
 use crate::file::{Embedded, Form, PolicyFile};
-use crate::tree::{self, Step};
+use crate::tree::{self, Step, splice};
 
 /// One change to a policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,11 +237,6 @@ fn entries(mapping: &Mapping, text: &str) -> Option<Vec<Range<usize>>> {
     mapping.entries().map(entry).collect()
 }
 
-fn splice(text: &str, range: Range<usize>, new: &str) -> String {
-    let (before, after) = (text.get(..range.start).unwrap_or_default(), text.get(range.end..).unwrap_or_default());
-    format!("{before}{new}{after}")
-}
-
 fn line_end(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
@@ -279,9 +274,8 @@ fn start_with_comments(text: &str, at: usize) -> usize {
 
 /// Replaces the string at `path` by `new`, in the style in which it is written.
 fn replace_text(text: &str, document: usize, path: &[Step], new: &str, is_base64: bool) -> anyhow::Result<String> {
-    let old =
-        tree::parse(text)?.documents().nth(document).and_then(|document| tree::walk(&tree::root(&document)?, path));
-    let range = tree::range(&old.context("no such place in the file")?, text);
+    let old = tree::find(text, document, path).context("no such place in the file")?;
+    let range = tree::range(&old, text);
     let written = text.get(range.clone()).unwrap_or_default();
     let new = if is_base64 {
         Value::from(BASE64_STANDARD.encode(new)).to_string()

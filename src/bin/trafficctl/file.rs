@@ -76,7 +76,9 @@ impl PolicyFile {
             has_dynamic_clusters: false,
         };
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        file.documents = match serde_json::from_str(&file.text) {
+        let json = serde_json::from_str(&file.text);
+        let is_json = json.is_ok();
+        file.documents = match json {
             Ok(document) => vec![document],
             Err(_) if is_yaml => file.yaml_documents()?,
             // YAML without an extension. What starts as JSON is meant to be JSON.
@@ -96,7 +98,6 @@ impl PolicyFile {
             note_follows(document, &mut file.follows);
         }
         file.documents = documents;
-        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&file.text).is_ok();
         let is_yaml = !is_json && (is_yaml || file.documents.iter().any(is_policy));
         file.choose(found, is_yaml);
         Ok(file)

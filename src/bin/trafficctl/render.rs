@@ -166,9 +166,7 @@ fn envoy(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> anyhow::R
         None => {
             // The typed configuration of the ECDS file, moved to where it goes in the proxy's own.
             let ecds = ecds(arguments, file)?;
-            let root = tree::parse(&ecds)?.documents().next().and_then(|document| tree::root(&document));
-            let config =
-                root.and_then(|root| tree::walk(&root, &["resources".into(), 0.into(), "typed_config".into()]));
+            let config = tree::find(&ecds, 0, &["resources".into(), 0.into(), "typed_config".into()]);
             let range = tree::range(&config.context("the ECDS file has no filter")?, &ecds);
             let config = ecds.get(range).unwrap_or_default();
             let indented: String = config
@@ -212,11 +210,8 @@ fn with_mirrors(text: &str, headers: &[String]) -> anyhow::Result<String> {
 
 /// Replaces the value at `path` by `new`, which starts where the value started.
 fn replace(text: &str, path: &[tree::Step], new: &str) -> anyhow::Result<String> {
-    let root = tree::parse(text)?.documents().next().and_then(|document| tree::root(&document));
-    let value = root.and_then(|root| tree::walk(&root, path)).context("the template has no such place")?;
-    let range = tree::range(&value, text);
-    let (before, after) = (text.get(..range.start).unwrap_or_default(), text.get(range.end..).unwrap_or_default());
-    Ok(format!("{before}{new}{after}"))
+    let value = tree::find(text, 0, path).context("the template has no such place")?;
+    Ok(tree::splice(text, tree::range(&value, text), new))
 }
 
 fn cluster(Address { cluster, host, port }: &Address) -> String {

@@ -96,8 +96,7 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 fn start_of(file: &PolicyFile, document: usize, path: &[tree::Step]) -> Option<usize> {
-    let root = tree::root(&tree::parse(&file.text).ok()?.documents().nth(document)?)?;
-    Some(tree::range(&tree::walk(&root, path)?, &file.text).start)
+    Some(tree::range(&tree::find(&file.text, document, path)?, &file.text).start)
 }
 
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {
@@ -105,22 +104,18 @@ fn line_starts(text: &str) -> impl Iterator<Item = usize> {
 }
 
 fn places_of(text: &str) -> HashMap<String, Range<usize>> {
-    let root = tree::parse(text).ok().and_then(|file| tree::root(&file.documents().next()?));
+    let root = tree::find(text, 0, &[]);
     root.map(|root| tree::places(&root, text)).unwrap_or_default()
 }
 
 fn places_of_value(file: &PolicyFile, document: usize, path: &[tree::Step]) -> HashMap<String, Range<usize>> {
-    let node = tree::parse(&file.text).ok().and_then(|parsed| {
-        let root = tree::root(&parsed.documents().nth(document)?)?;
-        tree::walk(&root, path)
-    });
+    let node = tree::find(&file.text, document, path);
     node.map(|node| tree::places(&node, &file.text)).unwrap_or_default()
 }
 
 /// Where the lines of `json` start in the file, if the file has them as they are, in a literal block.
 fn literal(file: &PolicyFile, document: usize, path: &[tree::Step], json: &str) -> Option<Vec<usize>> {
-    let root = tree::root(&tree::parse(&file.text).ok()?.documents().nth(document)?)?;
-    let range = tree::range(&tree::walk(&root, path)?, &file.text);
+    let range = tree::range(&tree::find(&file.text, document, path)?, &file.text);
     let block = file.text.get(range.clone())?;
     if !block.starts_with('|') {
         return None;

@@ -48,6 +48,17 @@ pub fn root(document: &Document) -> Option<YamlNode> {
     document.as_mapping().map(YamlNode::Mapping).or_else(sequence)
 }
 
+/// The value to which `path` leads in the document of this number.
+pub fn find(text: &str, document: usize, path: &[Step]) -> Option<YamlNode> {
+    walk(&root(&parse(text).ok()?.documents().nth(document)?)?, path)
+}
+
+/// `text` with `new` in place of a part of it.
+pub fn splice(text: &str, range: Range<usize>, new: &str) -> String {
+    let (before, after) = (text.get(..range.start).unwrap_or_default(), text.get(range.end..).unwrap_or_default());
+    format!("{before}{new}{after}")
+}
+
 /// The value to which `path` leads.
 pub fn walk(from: &YamlNode, path: &[Step]) -> Option<YamlNode> {
     path.iter().try_fold(from.clone(), |node, step| match step {

@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::check::{self, Finding, did_you_mean};
 use crate::diff::summary_of_change;
 use crate::edit::{Change, edited, one_line};
-use crate::file::{Embedded, PolicyFile, value_at};
+use crate::file::{PolicyFile, value_at};
 use crate::lint;
 use crate::store::Locked;
 use crate::tree::{self, Step};
@@ -294,9 +294,9 @@ fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> anyhow::Result<Vec<
     let after = edited(&before, old, &changes)?;
     let new = after.only_policy()?;
     let context = lint::Context { is_change: true, ..lint::Context::default() };
-    let known = warnings_by_name(&before, old, &context)?;
+    let known = warnings_by_name(&before.value(old)?, &check::findings(&before, old, &context));
     let mut findings = check::findings(&after, new, &context);
-    let by_name = warnings_by_name(&after, new, &context)?;
+    let by_name = warnings_by_name(&after.value(new)?, &findings);
     let mut is_new = by_name.iter().map(|words| !known.contains(words));
     findings.retain(|finding| finding.is_error || is_new.next().unwrap_or(true));
     check::show(&after, new, &findings);
@@ -319,12 +319,10 @@ fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> anyhow::Result<Vec<
     Ok(Outcome::Good)
 }
 
-/// The warnings about a policy with the names of endpoints and cohorts in place of their numbers, which a change may move.
-fn warnings_by_name(file: &PolicyFile, policy: &Embedded, context: &lint::Context) -> anyhow::Result<Vec<String>> {
-    let document = file.value(policy)?;
-    let findings = check::findings(file, policy, context);
+/// The warnings among the findings about `policy`, with the names of endpoints and cohorts in place of their numbers, which a change may move.
+fn warnings_by_name(policy: &Value, findings: &[Finding]) -> Vec<String> {
     let warnings = findings.iter().filter(|finding| !finding.is_error).map(Finding::message);
-    Ok(warnings.map(|words| by_name(&words, "endpoints", &document)).collect())
+    warnings.map(|words| by_name(&words, "endpoints", policy)).collect()
 }
 
 fn by_name(words: &str, list: &str, within: &Value) -> String {
