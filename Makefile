@@ -1,6 +1,7 @@
 # The one door: `make` lists what it can do.
 
 ENVOY_VERSION := 1.40.0
+BINARYEN_VERSION := 132.0.0
 VENV := .tools/venv
 WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 
@@ -28,8 +29,9 @@ test: build tools ## run all tests: unit, property, cases, end to end
 soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
 
-bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind)
-	cargo run --quiet --package testbed --bin bench
+bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
+	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)
+	$(if $(SHORT),,cargo bench --quiet --bench decide)
 
 lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	cargo fmt --all --check
@@ -37,7 +39,7 @@ lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	cargo clippy --package traffic-policy --lib --target wasm32-wasip1 -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --package traffic-policy --no-deps --document-private-items
 
-build: wasm-target ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
+build: wasm-target binaryen ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
 	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
 	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
 
@@ -67,6 +69,17 @@ clean: ## remove everything that was built or fetched
 	cargo clean
 	rm -rf .tools
 
-.PHONY: wasm-target
+.PHONY: wasm-target binaryen
+binaryen:
+ifeq ($(WASM_OPT),)
+binaryen: .tools/npm/binaryen-$(BINARYEN_VERSION)
+
+# A module that was built without it is not what it would be.
+.tools/npm/binaryen-$(BINARYEN_VERSION):
+	npm install --silent --no-audit --no-fund --prefix .tools/npm binaryen@$(BINARYEN_VERSION)
+	rm -rf target/wasm32-wasip1
+	touch $@
+endif
+
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1

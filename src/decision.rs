@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::policy::{Cohort, Endpoint, Policy};
-use crate::request::Request;
+use crate::request::{Request, Tried};
 use crate::shadow::{self, Shadow, Skip};
 use crate::traffic::Backend;
 
@@ -59,6 +59,7 @@ impl Policy {
     ///
     /// A pure function; `None` if no endpoint matches.
     pub fn decide(&self, request: &impl Request, draw: u64, new_key: impl FnOnce() -> u128) -> Option<Decision<'_>> {
+        let request = &Tried::new(request);
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.matching.matches(request))?;
         let cohort = endpoint.cohorts.iter().find(|cohort| cohort.matching.matches(request));
         let plan = cohort.map_or(&endpoint.plan, |cohort| &cohort.plan);

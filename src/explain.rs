@@ -210,7 +210,7 @@ fn found(rule: &Rule, request: &impl Request) -> Vec<String> {
     let lossy = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let one = |value: Option<&[u8]>| value.map(lossy).into_iter().collect();
     match rule {
-        Rule::Path(_) => one(request.path().map(|path| path.split(|byte| b"?#".contains(byte)).next().unwrap_or(path))),
+        Rule::Path(_) => one(request.path_only()),
         Rule::Methods(_) => one(request.method()),
         Rule::Hosts(_) => one(request.header(":authority").next()),
         Rule::SourceIp(_) => source_ip(request).map(|ip| ip.to_string()).into_iter().collect(),

@@ -1,5 +1,7 @@
 //! What a decision may ask of a request.
 
+use std::cell::OnceCell;
+
 /// A request, asked for a value only when the policy needs it.
 ///
 /// In a proxy each answer is a call to the host, dearer than everything that the policy computes: the core asks for
@@ -21,8 +23,71 @@ pub trait Request {
         self.header(":path").next()
     }
 
+    /// The target without its query string.
+    fn path_only(&self) -> Option<&[u8]> {
+        self.path().map(without_query)
+    }
+
     /// The method.
     fn method(&self) -> Option<&[u8]> {
         self.header(":method").next()
+    }
+}
+
+/// A request whose path is found once, however many endpoints look at it.
+pub(crate) struct Tried<'request, R> {
+    request: &'request R,
+    path_only: OnceCell<Option<&'request [u8]>>,
+}
+
+impl<'request, R: Request> Tried<'request, R> {
+    pub(crate) fn new(request: &'request R) -> Self {
+        Self { request, path_only: OnceCell::new() }
+    }
+}
+
+impl<R: Request> Request for Tried<'_, R> {
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.request.header(name)
+    }
+
+    fn source_address(&self) -> Option<&[u8]> {
+        self.request.source_address()
+    }
+
+    fn property(&self, path: &[String]) -> Option<&[u8]> {
+        self.request.property(path)
+    }
+
+    fn path(&self) -> Option<&[u8]> {
+        self.request.path()
+    }
+
+    fn path_only(&self) -> Option<&[u8]> {
+        *self.path_only.get_or_init(|| self.request.path_only())
+    }
+
+    fn method(&self) -> Option<&[u8]> {
+        self.request.method()
+    }
+}
+
+/// `target` up to its query string, or to a fragment, which it should not have.
+fn without_query(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_ends_before_the_query_string() {
+        for (target, path) in
+            [("/a", "/a"), ("/a?b=/c", "/a"), ("/a#b?c", "/a"), ("/a?b#c", "/a"), ("?", ""), ("", ""), ("*", "*")]
+        {
+            assert_eq!(without_query(target.as_bytes()), path.as_bytes(), "{target}");
+        }
     }
 }

@@ -150,12 +150,13 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
         let Node::Object(members) = self else { return Err(self.is_not(&"an object")) };
-        let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_str()).collect();
-        keys.sort_unstable();
-        if let Some([key, _]) = keys.array_windows().find(|[key, next]| key == next) {
+        // Sorted, which also is the order in which a Named grows without moving what it has.
+        let mut members: Vec<&(String, Node)> = members.iter().collect();
+        members.sort_unstable_by_key(|(key, _)| key.as_str());
+        if let Some([(key, _), _]) = members.array_windows().find(|[(key, _), (next, _)]| key == next) {
             return Err(PolicyError::new(format!("duplicate key {key:?}"), "keep one of them"));
         }
-        visitor.visit_map(Members { members: members.iter(), current: None })
+        visitor.visit_map(Members { members: members.into_iter(), current: None })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -224,7 +225,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 }
 
 struct Members<'de> {
-    members: std::slice::Iter<'de, (String, Node)>,
+    members: std::vec::IntoIter<&'de (String, Node)>,
     current: Option<&'de (String, Node)>,
 }
 

@@ -4,6 +4,7 @@
 //! when it may be called; outside that, the SDK would panic.
 
 use std::cell::OnceCell;
+use std::slice;
 use std::time::{Duration, SystemTime};
 
 use proxy_wasm::hostcalls;
@@ -15,13 +16,11 @@ use crate::request::Request;
 
 /// The request whose headers the host is showing. Use it in the request-header phase only.
 ///
-/// One header costs half as much to read as all of them, a missing one a tenth. So headers are read one by one as they
-/// are asked for, unless the policy may ask for many; and each is read once.
+/// One header costs about as much to read as half of all of them, and a missing one a tenth. So headers are read one by
+/// one as they are asked for, unless the policy may ask for several; and each is read once.
 pub(super) struct HostRequest {
     reads_all: bool,
     all: OnceCell<Vec<(String, Vec<u8>)>>,
-    /// What each endpoint asks for.
-    path: OnceCell<Option<Vec<u8>>>,
     /// First values of single headers.
     single: Memo<Option<Vec<u8>>>,
     properties: Memo<Option<Vec<u8>>>,
@@ -30,9 +29,9 @@ pub(super) struct HostRequest {
 impl HostRequest {
     /// A request, of which a policy may ask for `headers_asked` different headers.
     pub(super) fn new(headers_asked: usize) -> Self {
-        const MANY: usize = 3;
-        let (path, single, properties) = (OnceCell::new(), Memo::default(), Memo::default());
-        Self { reads_all: headers_asked >= MANY, all: OnceCell::new(), path, single, properties }
+        const SEVERAL: usize = 3;
+        let (single, properties) = (Memo::default(), Memo::default());
+        Self { reads_all: headers_asked >= SEVERAL, all: OnceCell::new(), single, properties }
     }
 
     fn all(&self) -> &[(String, Vec<u8>)] {
@@ -42,24 +41,11 @@ impl HostRequest {
 
 impl Request for HostRequest {
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let reads_all = self.reads_all || self.all.get().is_some();
-        let first = if reads_all { None } else { self.single.get_or_read(name, || request_header(name)).as_deref() };
-        // The host tells the first value alone: whether there are others, only all headers tell.
-        let rest = std::iter::once_with(move || {
-            let known = usize::from(first.is_some());
-            let is_there = reads_all || first.is_some();
-            let all = if is_there { self.all() } else { &[] };
-            all.iter().filter(move |(other, _)| other == name).skip(known).map(|(_, value)| value.as_slice())
-        });
-        first.into_iter().chain(rest.flatten())
-    }
-
-    fn path(&self) -> Option<&[u8]> {
-        let read = || {
-            let value = |header: &(String, Vec<u8>)| (header.0 == ":path").then(|| header.1.clone());
-            if self.reads_all { self.all().iter().find_map(value) } else { request_header(":path") }
-        };
-        self.path.get_or_init(read).as_deref()
+        if self.reads_all || self.all.get().is_some() {
+            return Values { request: self, name, first: None, rest: Some(self.all().iter()) };
+        }
+        let first = self.single.get_or_read(name, || request_header(name)).as_deref();
+        Values { request: self, name, first, rest: first.is_none().then(Default::default) }
     }
 
     fn source_address(&self) -> Option<&[u8]> {
@@ -70,6 +56,34 @@ impl Request for HostRequest {
     fn property(&self, path: &[String]) -> Option<&[u8]> {
         let read = || hostcalls::get_property(path.iter().map(String::as_str).collect()).ok().flatten();
         self.properties.get_or_read(&path.join("\0"), read).as_deref()
+    }
+}
+
+/// The values of a header.
+struct Values<'a> {
+    request: &'a HostRequest,
+    name: &'a str,
+    /// The first value, if it was read alone.
+    first: Option<&'a [u8]>,
+    /// The headers that are still to look at. The host tells the first value alone: whether there are others, only all
+    /// headers tell, which are read when that is asked.
+    rest: Option<slice::Iter<'a, (String, Vec<u8>)>>,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let is_wanted = |header: &&(String, Vec<u8>)| header.0 == self.name;
+        let rest = self.rest.get_or_insert_with(|| {
+            let mut all = self.request.all().iter();
+            all.find(is_wanted);
+            all
+        });
+        rest.find(is_wanted).map(|(_, value)| value.as_slice())
     }
 }
 

@@ -7,14 +7,23 @@ use std::cell::{OnceCell, RefCell};
 
 use super::host::{self, MetricType};
 use crate::decision::{Decision, Reason};
-use crate::named::Named;
+use crate::named::Numbers;
 use crate::policy::Policy;
 use crate::shadow::{Outcome, Shadow};
 
 thread_local! {
-    /// The ids of all metrics of this VM. It outlives the root contexts: the host keeps a definition for ever, so that
-    /// a policy that changes once a second must not define the same metrics again.
-    static IDS: RefCell<Named<Option<u32>>> = RefCell::default();
+    /// All metrics of this VM. They outlive the root contexts: the host keeps a definition for ever, so that a policy that
+    /// changes once a second must not define the same metrics again.
+    static METRICS: RefCell<Metrics> = RefCell::default();
+}
+
+/// Metrics by number.
+#[derive(Default)]
+struct Metrics {
+    numbers: Numbers,
+    ids: Vec<Option<u32>>,
+    /// Whether it is a share that the policy in force asks for.
+    is_share: Vec<bool>,
 }
 
 /// Counts requests and responses by endpoint, cohort and backend.
@@ -70,27 +79,49 @@ impl Requests {
 
 /// Tells which policy is in force, and the shares that it asks for.
 pub(super) fn in_force(policy: &Policy) {
-    const SHARE: &str = "traffic_policy_traffic_share_millionths";
-    let mut shares = Named::default();
+    let before = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.is_share));
     for (endpoint, cohort, traffic) in policy.traffics() {
         for (backend, share) in traffic.shares() {
             let labels = labels(&endpoint.name, cohort.map(|cohort| &*cohort.name), &backend.name);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1,000,000")]
-            shares.insert(format!("{labels}{SHARE}"), (share * 1e6).round() as u64);
+            let millionths = (share * 1e6).round() as u64;
+            METRICS.with_borrow_mut(|metrics| metrics.share(labels, millionths));
         }
     }
     // A series never ends: what an earlier policy shared out, and this one does not, has nothing now.
-    let is_over = |name: &&str| name.ends_with(SHARE) && shares.get(name).is_none();
-    let over: Vec<String> = IDS.with_borrow(|ids| ids.names().filter(is_over).map(str::to_owned).collect());
-    over.into_iter().for_each(|name| set(name, 0));
-    shares.iter().for_each(|(name, share)| set(name.to_owned(), *share));
+    METRICS.with_borrow(|metrics| {
+        for (number, (id, was_share)) in metrics.ids.iter().zip(before).enumerate() {
+            if let (Some(id), true, Some(false) | None) = (id, was_share, metrics.is_share.get(number)) {
+                host::record(*id, 0);
+            }
+        }
+    });
     let info = concat!("version=.=", env!("CARGO_PKG_VERSION"), ";.;traffic_policy_policy_info");
-    set(info.to_owned(), policy.hash);
+    if let Some(id) = resolve(MetricType::Gauge, info.to_owned()) {
+        host::record(id, policy.hash);
+    }
 }
 
-fn set(gauge: String, value: u64) {
-    if let Some(id) = resolve(MetricType::Gauge, gauge) {
-        host::record(id, value);
+impl Metrics {
+    /// The number of a metric, which is defined now if it is not yet.
+    fn number(&mut self, kind: MetricType, name: String) -> usize {
+        if let Some(number) = self.numbers.get(&name) {
+            return number;
+        }
+        self.ids.push(host::define_metric(kind, &name));
+        self.numbers.number(name)
+    }
+
+    /// Sets a share that the policy in force asks for.
+    fn share(&mut self, labels: String, millionths: u64) {
+        let number = self.number(MetricType::Gauge, labels + "traffic_policy_traffic_share_millionths");
+        if self.is_share.len() <= number {
+            self.is_share.resize(number + 1, false);
+        }
+        if let (Some(is_share), Some(Some(id))) = (self.is_share.get_mut(number), self.ids.get(number)) {
+            *is_share = true;
+            host::record(*id, millionths);
+        }
     }
 }
 
@@ -153,13 +184,9 @@ impl ShadowMetrics {
 }
 
 fn resolve(kind: MetricType, name: String) -> Option<u32> {
-    IDS.with_borrow_mut(|ids| {
-        if let Some(id) = ids.get(&name) {
-            return *id;
-        }
-        let id = host::define_metric(kind, &name);
-        ids.insert(name, id);
-        id
+    METRICS.with_borrow_mut(|metrics| {
+        let number = metrics.number(kind, name);
+        metrics.ids.get(number).copied().flatten()
     })
 }
 

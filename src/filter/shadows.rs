@@ -241,19 +241,21 @@ impl Callouts {
         if !self.is_ending {
             metrics.in_flight(-1);
         }
+        let time = host::now().saturating_sub(sent);
         let mut outcome = Outcome::Reset;
         if num_headers > 0 {
-            let service_time = host::callout_header("x-envoy-upstream-service-time");
-            outcome = Outcome::of_answer(host::callout_header(":status").as_deref(), service_time.is_some());
-            let milliseconds = service_time.and_then(|time| String::from_utf8(time).ok()?.parse().ok());
-            if let Some(milliseconds) = milliseconds {
-                metrics.response_time(milliseconds);
-            }
+            // Reading a header is dear, and only of an error may it be Envoy's own answer.
+            let status = host::callout_header(":status").unwrap_or_default();
+            let has_service_time = || host::callout_header("x-envoy-upstream-service-time").is_some();
+            outcome = Outcome::of_answer(&status, has_service_time);
+        }
+        if let Outcome::Answered(_) = outcome {
+            metrics.response_time(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         }
         // A shadow that stalls in mid-answer, and any gRPC shadow, time out with no more than a reset.
         // Envoy's timer and its clock differ by a little.
         const TOLERANCE: Duration = Duration::from_millis(10);
-        if outcome == Outcome::Reset && host::now().saturating_sub(sent) + TOLERANCE >= timeout {
+        if outcome == Outcome::Reset && time + TOLERANCE >= timeout {
             outcome = Outcome::TimedOut;
         }
         metrics.count(outcome);

@@ -64,7 +64,7 @@ impl AllOf {
 impl Rule {
     pub(crate) fn matches(&self, request: &impl Request) -> bool {
         match self {
-            Self::Path(rule) => request.path().is_some_and(|path| rule.matches(path)),
+            Self::Path(rule) => request.path_only().is_some_and(|path| rule.matches(path)),
             Self::Methods(methods) => is_one_of(methods, request.method()),
             Self::Hosts(patterns) => {
                 let host = request.header(":authority").next();
@@ -83,6 +83,16 @@ impl Rule {
             (Self::Methods(wide), Self::Methods(narrow)) => narrow.iter().all(|method| wide.contains(method)),
             _ => self == narrow,
         }
+    }
+
+    /// The path prefixes under which everything lies that obeys this rule.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = Self> {
+        let path = match self {
+            Self::Path(rule) => rule.as_path(),
+            _ => None,
+        };
+        let ends = path.into_iter().flat_map(|path| path.match_indices('/').map(|(end, _)| end).chain([path.len()]));
+        ends.filter_map(move |end| Some(Self::Path(PathRule::prefix(path?.get(..end)?))))
     }
 
     fn header(&self) -> Option<&str> {

@@ -23,10 +23,7 @@ impl Original {
         for (name, value) in request {
             // gRPC wants it, and it can say nothing but that trailers are welcome.
             let is_grpc_te = name == "te" && is_grpc;
-            if (NOT_COPIED.contains(&name.as_str()) && !is_grpc_te)
-                || name.starts_with("x-envoy-")
-                || is_internal(&name)
-            {
+            if (is_not_copied(&name) && !is_grpc_te) || name.starts_with("x-envoy-") || is_internal(&name) {
                 continue;
             }
             match String::from_utf8(value) {
@@ -58,24 +55,28 @@ impl Original {
     }
 }
 
-const NOT_COPIED: [&str; 13] = [
-    // Of one hop (RFC 9110, section 7.6.1).
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    // Envoy writes it anew; a wrong one keeps the upstream waiting for a body.
-    "content-length",
-    // The body is sent along at once.
-    "expect",
-    ":protocol",
-    MARKER,
-];
+/// Whether no copy bears the header `name`.
+fn is_not_copied(name: &str) -> bool {
+    matches!(
+        name,
+        // Of one hop (RFC 9110, section 7.6.1).
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            // Envoy writes it anew; a wrong one keeps the upstream waiting for a body.
+            | "content-length"
+            // The body is sent along at once.
+            | "expect"
+            | ":protocol"
+            | MARKER
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -46,11 +46,12 @@ pub enum Skip {
 
 impl Outcome {
     /// Reads the answer to a callout: its status, and whether `x-envoy-upstream-service-time` is there, which Envoy
-    /// puts on what an upstream answered and not on what it answered itself.
-    pub fn of_answer(status: Option<&[u8]>, from_upstream: bool) -> Self {
-        match (status, from_upstream) {
-            (Some(&[class @ b'1'..=b'5', _, _]), true) => Self::Answered(class - b'0'),
-            (Some(b"504"), false) => Self::TimedOut,
+    /// puts on what an upstream answered and not on what it answered itself. Of its own it answers nothing but 5xx.
+    pub fn of_answer(status: &[u8], has_service_time: impl FnOnce() -> bool) -> Self {
+        match status {
+            [class @ b'1'..=b'4', _, _] => Self::Answered(class - b'0'),
+            [b'5', _, _] if has_service_time() => Self::Answered(5),
+            b"504" => Self::TimedOut,
             _ => Self::Reset,
         }
     }
@@ -98,16 +99,16 @@ mod tests {
     #[test]
     fn an_answer_of_envoys_own_is_told_from_the_upstreams() {
         for (status, from_upstream, expected) in [
-            (Some(b"200".as_slice()), true, Outcome::Answered(2)),
-            (Some(b"503"), true, Outcome::Answered(5)),
-            (Some(b"503"), false, Outcome::Reset),
-            (Some(b"504"), true, Outcome::Answered(5)),
-            (Some(b"504"), false, Outcome::TimedOut),
-            (Some(b"999"), true, Outcome::Reset),
-            (Some(b"\xff"), true, Outcome::Reset),
-            (None, false, Outcome::Reset),
+            (b"200".as_slice(), true, Outcome::Answered(2)),
+            (b"503", true, Outcome::Answered(5)),
+            (b"503", false, Outcome::Reset),
+            (b"504", true, Outcome::Answered(5)),
+            (b"504", false, Outcome::TimedOut),
+            (b"999", true, Outcome::Reset),
+            (b"\xff", true, Outcome::Reset),
+            (b"", false, Outcome::Reset),
         ] {
-            assert_eq!(Outcome::of_answer(status, from_upstream), expected, "{status:?} {from_upstream}");
+            assert_eq!(Outcome::of_answer(status, || from_upstream), expected, "{status:?} {from_upstream}");
         }
     }
 }

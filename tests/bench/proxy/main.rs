@@ -1,6 +1,7 @@
 //! What the filter costs in a real Envoy, beside what else could do a part of its job: `make bench`.
 
 mod instructions;
+mod policies;
 mod report;
 mod scenarios;
 mod times;
@@ -38,10 +39,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut scenarios = scenarios::all(&empty);
     let is_wanted = |scenario: &Scenario| {
         let is_named = arguments.only.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));
-        let is_bound = !arguments.short || scenario.bound.is_some() || arguments.only.is_some();
-        scenario.baseline.is_none() || is_named && is_bound
+        is_named && (scenario.bound.is_some() || !arguments.short)
     };
-    scenarios.retain(is_wanted);
+    let baselines: Vec<_> =
+        scenarios.iter().filter(|wanted| is_wanted(wanted)).filter_map(|wanted| wanted.baseline).collect();
+    scenarios.retain(|scenario| is_wanted(scenario) || baselines.contains(&scenario.name));
     let backends = Backend::start_all(BACKENDS).await?;
     // Copies are counted by what has come.
     named(&backends, "dark").take_count();
@@ -53,6 +55,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if !arguments.short {
         times::measure(&scenarios, &backends, &mut report).await?;
+        report.loads = policies::measure(&backends).await?;
     }
     println!("\n{}", report.markdown());
     report.write(arguments.readme)?;
