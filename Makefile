@@ -2,14 +2,18 @@
 
 ENVOY_VERSION := 1.40.0
 BINARYEN_VERSION := 132.0.0
+KUBERNETES_MODELS := istio@3.0.1 envoy-gateway@2.0.0 gateway-api@2.0.0
 VENV := .tools/venv
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 WASM := target/wasm32-wasip1/release/traffic_policy.wasm
 
 # Where envoy/traffic-policy.yaml looks for the module.
 export CARGO_TARGET_DIR := $(CURDIR)/target
+# Nothing of this machine in the module: the same source gives the same bytes.
+export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run picture test soak bench lint build trafficctl tools clean
+.PHONY: help demo run picture test soak bench lint build image trafficctl release tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +35,7 @@ soak: build tools ## send a million requests with copies and watch memory and co
 
 bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
 	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)
-	$(if $(SHORT),,cargo bench --quiet --bench decide)
+	$(if $(SHORT),,cargo run --quiet --release --package native-bench)
 
 lint: wasm-target ## check formatting, lints (native and wasm32) and docs
 	cargo fmt --all --check
@@ -43,10 +47,25 @@ build: wasm-target binaryen ## build the filter: target/wasm32-wasip1/release/tr
 	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
 	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
 
+image: build ## make the module's image and artifact for registries: target/image and target/artifact
+	cargo run --locked --quiet --package release -- image --module $(WASM) --version $(VERSION) --output target/image
+	cargo run --locked --quiet --package release -- artifact --module $(WASM) --version $(VERSION) --output target/artifact
+
 trafficctl: ## build the command-line program: target/release/trafficctl
 	cargo build --locked --release --package traffic-policy --bin trafficctl
 
+release: build trafficctl ## make all that is handed out, with checksums: target/release-files
+	cargo run --locked --quiet --package release -- bundle --version $(VERSION) --module $(WASM) \
+		--trafficctl target/release/trafficctl --output target/release-files
+
 tools: ## get the pinned Envoy into .tools (unless ENVOY= names one), and Debian's Prometheus (unless PROMETHEUS= names its folder)
+tools: .tools/kubernetes/installed
+
+# Schemas that the projects publish, to check what is rendered for them.
+.tools/kubernetes/installed: Makefile
+	npm install --silent --no-audit --no-fund --prefix .tools/kubernetes typescript@5.9.3 $(addprefix @kubernetes-models/,$(KUBERNETES_MODELS))
+	touch $@
+
 ifeq ($(PROMETHEUS),)
 tools: .tools/prometheus/usr/bin/prometheus
 

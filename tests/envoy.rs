@@ -306,6 +306,40 @@ async fn the_client_never_chooses_the_cluster() {
     }
 }
 
+/// As Istio's VirtualService and the Gateway API's HTTPRoute route: no `cluster_header`, a route for each cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_match_the_routing_header_follow_the_filter() {
+    let backends = Backend::start_all(["stable", "canary"]).await.unwrap();
+    let policy = json!({ "endpoints": [{ "name": "e", "route": "/e", "traffic": { "stable": 0.5, "canary": 0.5 } }] });
+    let by_value = |bootstrap: &mut Value| {
+        connection_manager(bootstrap)["early_header_mutation_extensions"] = json!([]);
+        let to = |cluster: &str| json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } });
+        let mut all: Vec<_> = ["stable", "canary"].map(to).into();
+        for (route, cluster) in all.iter_mut().zip(["stable", "canary"]) {
+            let header = json!({ "name": "x-traffic-cluster", "string_match": { "exact": cluster } });
+            route["match"]["headers"] = json!([header]);
+        }
+        all.push(to("stable"));
+        *routes(bootstrap) = all;
+    };
+    let envoy = Envoy::start(&Setup { adapt: by_value, ..Setup::new(policy.to_string(), &backends) }).await.unwrap();
+    let policy = Policy::from_json(policy.to_string().as_bytes()).unwrap().policy;
+    let traffic = policy.endpoints().next().unwrap().traffic();
+    let client = envoy.client(Http::V1);
+    let mut served = BTreeMap::new();
+    for user in 0..100 {
+        let key = format!("user-{user}");
+        let answer = client.get("/e", &[("x-serve-shard-key", &key), ("x-traffic-cluster", "canary")]).await.unwrap();
+        let expected = &traffic.choose(Salt::new("e").point(key.as_bytes())).name;
+        assert_eq!(served_by(&answer), Some(expected.as_str()), "{key}");
+        *served.entry(expected).or_insert(0) += 1;
+    }
+    assert_eq!(served.len(), 2, "{served:?}");
+    // What no endpoint takes goes the way of what the filter never saw, whatever the client says.
+    let answer = client.get("/other", &[("x-traffic-cluster", "canary")]).await.unwrap();
+    assert_eq!(served_by(&answer), Some("stable"));
+}
+
 // ------------------------------------------------------------------------------------------------------------ reload
 
 #[tokio::test(flavor = "multi_thread")]

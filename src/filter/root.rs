@@ -38,7 +38,9 @@ impl RootContext for Root {
                 }
                 let (draws, requests) = (Draws::seeded(), Requests::new(&parsed.policy));
                 let shadows = Shadows::new(&parsed.policy);
-                log::info!("traffic policy in force: {} endpoints", parsed.policy.endpoints().count());
+                let version = env!("CARGO_PKG_VERSION");
+                let endpoints = parsed.policy.endpoints().count();
+                log::info!("traffic policy in force: {endpoints} endpoints, by traffic-policy {version}");
                 metrics::in_force(&parsed.policy);
                 let headers_asked = parsed.policy.headers_asked();
                 self.in_force =

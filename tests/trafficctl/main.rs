@@ -12,6 +12,7 @@ mod check;
 mod edits;
 mod explain;
 mod holders;
+mod kubernetes;
 mod render;
 mod schema;
 mod tour;

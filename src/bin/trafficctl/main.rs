@@ -15,6 +15,7 @@ mod diff;
 mod edit;
 mod explain;
 mod file;
+mod kubernetes;
 mod lint;
 mod list;
 mod movement;

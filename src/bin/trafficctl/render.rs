@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::Value;
 use traffic_policy::{Backend, Cohort, Policy, Traffic};
 
 use crate::Outcome;
 use crate::check::did_you_mean;
 use crate::edit;
 use crate::file::PolicyFile;
+use crate::kubernetes;
 use crate::tree;
 
 /// The files that the tests and the demo run, too.
@@ -52,7 +53,7 @@ pub struct Arguments {
     file: PathBuf,
     /// Where a cluster's hosts are; repeat it for each. By default at its name, port 80.
     #[arg(long = "cluster", value_name = "NAME=HOST:PORT")]
-    clusters: Vec<Address>,
+    pub clusters: Vec<Address>,
     /// For `envoy` and `ecds`: the path of the module. By default where `make build` puts it.
     #[arg(long, value_name = "FILE")]
     module: Option<String>,
@@ -61,21 +62,72 @@ pub struct Arguments {
     ecds: Option<String>,
     /// For `istio` and `envoy-gateway`: the module's image. By default one that you have to replace.
     #[arg(long)]
-    image: Option<String>,
+    pub image: Option<String>,
+    /// For `istio` and `envoy-gateway`: the digest of the image's manifest, as `make image` prints it: no other is run.
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
     /// For `istio` and `envoy-gateway`: the namespace. By default `default`.
     #[arg(long)]
-    namespace: Option<String>,
+    pub namespace: Option<String>,
     /// For `istio`: the label `istio` of the proxies; for `envoy-gateway`: the Gateway's name. By default `gateway`.
     #[arg(long)]
-    gateway: Option<String>,
+    pub gateway: Option<String>,
+    /// For `istio`: the sidecars of the workloads with this label, for what they send out, rather than a gateway.
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = label, conflicts_with = "gateway")]
+    pub sidecar: Option<(String, String)>,
+    /// For `istio`: the host whose routes follow the filter, with its port: `ranker.prod.svc.cluster.local:8080`. By
+    /// default all routes of the gateway; needed for `--sidecar` and `--routes virtual-service`.
+    #[arg(long, value_name = "HOST:PORT", value_parser = host)]
+    pub host: Option<(String, u16)>,
+    /// For `istio`: how routes follow the filter. By default by an EnvoyFilter.
+    #[arg(long, value_enum)]
+    pub routes: Option<Routes>,
+    /// For `istio`: where in the chain the filter stands. By default at its end, right before the router.
+    #[arg(long, value_enum)]
+    pub phase: Option<Phase>,
+}
+
+/// How Istio's routes follow the filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Routes {
+    /// An EnvoyFilter that lets the routes take the cluster from the routing header. Any cluster that the proxy knows.
+    #[default]
+    EnvoyFilter,
+    /// A VirtualService with a route for each cluster, by the routing header, and DestinationRules for the subsets.
+    /// Nothing but Istio's own API; it must be rendered anew when a backend is added.
+    VirtualService,
+}
+
+/// Where in Istio's chain of filters the filter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Phase {
+    /// Before Istio's authentication.
+    Authn,
+    /// After authentication, before authorization.
+    Authz,
+    /// After authorization, before Istio's statistics.
+    Stats,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (label, value) = text.split_once('=').ok_or("write LABEL=VALUE")?;
+    Ok((label.to_owned(), value.to_owned()))
+}
+
+fn host(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT")?;
+    Ok((host.to_owned(), port.parse().map_err(|_| format!("{port:?} is not a port"))?))
 }
 
 /// A cluster and where its hosts are.
 #[derive(Clone, Debug)]
-struct Address {
-    cluster: String,
-    host: String,
-    port: u16,
+pub struct Address {
+    /// The name that the policy gives to it.
+    pub cluster: String,
+    /// A name or an IP address.
+    pub host: String,
+    /// Of TCP.
+    pub port: u16,
 }
 
 impl std::str::FromStr for Address {
@@ -98,8 +150,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let text = match arguments.form {
         Form::Ecds => ecds(arguments, &file)?,
         Form::Envoy => envoy(arguments, &file, &policy)?,
-        Form::Istio => istio(arguments, &policy, &document)?,
-        Form::EnvoyGateway => envoy_gateway(arguments, &policy, &document)?,
+        Form::Istio => kubernetes::istio(arguments, &policy, &document)?,
+        Form::EnvoyGateway => kubernetes::envoy_gateway(arguments, &policy, &document)?,
     };
     let holds_policy = !matches!(arguments.form, Form::Envoy) || arguments.ecds.is_none();
     if holds_policy {
@@ -242,17 +294,31 @@ impl Arguments {
     /// Refuses options that would have no effect.
     fn check(&self, policy: &Policy) -> anyhow::Result<()> {
         let has_proxy = matches!(self.form, Form::Envoy | Form::Ecds);
+        let is_istio = matches!(self.form, Form::Istio);
+        let is_virtual_service = is_istio && self.routes() == Routes::VirtualService;
+        let has_addresses = matches!(self.form, Form::Envoy | Form::EnvoyGateway) || is_virtual_service;
         let unused = [
-            ("--cluster", !self.clusters.is_empty() && !matches!(self.form, Form::Envoy | Form::EnvoyGateway)),
+            ("--cluster", !self.clusters.is_empty() && !has_addresses),
             ("--module", self.module.is_some() && !has_proxy),
             ("--ecds", self.ecds.is_some() && !matches!(self.form, Form::Envoy)),
             ("--image", self.image.is_some() && has_proxy),
             ("--namespace", self.namespace.is_some() && has_proxy),
             ("--gateway", self.gateway.is_some() && has_proxy),
+            ("--sha256", self.sha256.is_some() && has_proxy),
+            ("--sidecar", self.sidecar.is_some() && !is_istio),
+            ("--host", self.host.is_some() && !is_istio),
+            ("--routes", self.routes.is_some() && !is_istio),
+            ("--phase", self.phase.is_some() && !is_istio),
         ];
         if let Some((option, _)) = unused.iter().find(|(_, is_unused)| *is_unused) {
             bail!("{option} is for another form than this");
         }
+        if let Some(digest) = &self.sha256 {
+            let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            ensure!(is_digest, "--sha256 is 64 hexadecimal digits, without \"sha256:\"");
+        }
+        let needs_host = self.sidecar.is_some() || is_virtual_service;
+        ensure!(!needs_host || self.host.is_some(), "name the host whose routes follow the filter: --host HOST:PORT");
         let known = clusters(policy);
         for Address { cluster, .. } in &self.clusters {
             if !known.contains(&cluster.as_str()) {
@@ -266,20 +332,28 @@ impl Arguments {
         Ok(())
     }
 
-    fn namespace(&self) -> &str {
+    /// See the option.
+    pub fn routes(&self) -> Routes {
+        self.routes.unwrap_or_default()
+    }
+
+    /// See the option.
+    pub fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
-    fn gateway(&self) -> &str {
+    /// See the option.
+    pub fn gateway(&self) -> &str {
         self.gateway.as_deref().unwrap_or("gateway")
     }
 
-    fn image(&self) -> &str {
+    /// See the option.
+    pub fn image(&self) -> &str {
         self.image.as_deref().unwrap_or("registry.example/traffic-policy:0.1.0")
     }
 
     /// Where the hosts of a cluster are.
-    fn address(&self, cluster: &str) -> Address {
+    pub fn address(&self, cluster: &str) -> Address {
         let given = self.clusters.iter().find(|address| address.cluster == cluster).cloned();
         given.unwrap_or_else(|| {
             // Istio's own names say where: outbound|8080|v2|model.prod.svc.cluster.local
@@ -303,7 +377,7 @@ fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
 }
 
 /// The clusters that the policy may name, each once, in the order in which it does.
-fn clusters(policy: &Policy) -> Vec<&str> {
+pub fn clusters(policy: &Policy) -> Vec<&str> {
     let mut known = BTreeSet::new();
     let all =
         policy.default_cluster.as_deref().into_iter().chain(backends(policy).map(|backend| backend.cluster.as_str()));
@@ -311,122 +385,10 @@ fn clusters(policy: &Policy) -> Vec<&str> {
 }
 
 /// The cluster that serves where the filter does not.
-fn fallback(policy: &Policy) -> Option<&str> {
+pub fn fallback(policy: &Policy) -> Option<&str> {
     let first = policy.endpoints().next().map(|endpoint| {
         let largest = endpoint.traffic().shares().max_by(|(_, a), (_, b)| a.total_cmp(b));
         largest.map_or("", |(backend, _)| backend.cluster.as_str())
     });
     policy.default_cluster.as_deref().or(first)
-}
-
-fn documents(documents: &[Value]) -> anyhow::Result<String> {
-    let text: Result<Vec<_>, _> = documents.iter().map(serde_saphyr::to_string).collect();
-    Ok(text?.join("---\n"))
-}
-
-fn istio(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
-    let (image, namespace, gateway) = (arguments.image(), arguments.namespace(), arguments.gateway());
-    let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
-    let plugin = json!({
-        "apiVersion": "extensions.istio.io/v1alpha1",
-        "kind": "WasmPlugin",
-        "metadata": metadata("traffic-policy"),
-        "spec": {
-            "selector": { "matchLabels": { "istio": gateway } },
-            "url": format!("oci://{image}"),
-            "pluginName": "traffic-policy",
-            "failStrategy": "FAIL_RELOAD",
-            "match": [{ "mode": "CLIENT" }],
-            "pluginConfig": document,
-        },
-    });
-    let fallback = fallback(policy).context("the policy has no endpoint")?;
-    let early = json!({
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [{ "append": {
-                "header": { "key": policy.routing_header, "value": fallback },
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            } }],
-        },
-    });
-    let manager =
-        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    let filter = json!({
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": "EnvoyFilter",
-        "metadata": metadata("traffic-policy-routes"),
-        "spec": {
-            "workloadSelector": { "labels": { "istio": gateway } },
-            "configPatches": [
-                {
-                    "applyTo": "HTTP_ROUTE",
-                    "match": { "context": "GATEWAY" },
-                    "patch": { "operation": "MERGE", "value": { "route": { "cluster_header": policy.routing_header } } },
-                },
-                {
-                    "applyTo": "NETWORK_FILTER",
-                    "match": { "context": "GATEWAY", "listener": { "filterChain": { "filter": { "name": "envoy.filters.network.http_connection_manager" } } } },
-                    "patch": { "operation": "MERGE", "value": { "typed_config": { "@type": manager, "early_header_mutation_extensions": [early] } } },
-                },
-            ],
-        },
-    });
-    documents(&[plugin, filter])
-}
-
-fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
-    let (image, namespace, gateway) = (arguments.image(), arguments.namespace(), arguments.gateway());
-    let fallback = fallback(policy).context("the policy has no endpoint")?;
-    let backend = |cluster: &str| -> anyhow::Result<Value> {
-        let Address { host, port, .. } = arguments.address(cluster);
-        ensure!(
-            host.parse::<IpAddr>().is_err(),
-            "the cluster {cluster:?} is at an address: routes lead to Services, by their names"
-        );
-        let subset = cluster.split('|').nth(2).unwrap_or_default();
-        let is_told = arguments.clusters.iter().any(|address| address.cluster == cluster);
-        ensure!(
-            subset.is_empty() || is_told,
-            "Gateway API knows no subsets: name a Service for {cluster:?} with --cluster"
-        );
-        // A Service by its name, as in model.prod.svc.cluster.local.
-        let mut labels = host.split('.');
-        let name = labels.next();
-        let namespace = labels.next().filter(|_| labels.next() == Some("svc"));
-        let backend = match namespace {
-            Some(namespace) => json!({ "name": name, "port": port, "namespace": namespace }),
-            None => json!({ "name": name, "port": port }),
-        };
-        Ok(json!([backend]))
-    };
-    let mut rules = Vec::new();
-    for cluster in clusters(policy) {
-        let matches = json!([{ "headers": [{ "name": policy.routing_header, "value": cluster }] }]);
-        rules.push(json!({ "matches": matches, "backendRefs": backend(cluster)? }));
-    }
-    rules.push(json!({ "backendRefs": backend(fallback)? }));
-    let route = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": { "name": "traffic-policy", "namespace": namespace },
-        "spec": { "parentRefs": [{ "name": gateway }], "rules": rules },
-    });
-    let extension = json!({
-        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
-        "kind": "EnvoyExtensionPolicy",
-        "metadata": { "name": "traffic-policy", "namespace": namespace },
-        "spec": {
-            "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "traffic-policy" }],
-            "wasm": [{
-                "name": "traffic-policy",
-                "rootID": "traffic-policy",
-                "failOpen": false,
-                "code": { "type": "Image", "image": { "url": image } },
-                "config": document,
-            }],
-        },
-    });
-    documents(&[extension, route])
 }

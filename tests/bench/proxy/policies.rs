@@ -43,8 +43,11 @@ pub async fn measure(backends: &[Backend]) -> anyhow::Result<Vec<Load>> {
     Ok(loads)
 }
 
+/// A policy of this size.
+type Shape = fn(usize) -> Value;
+
 /// Policies that grow in one direction.
-fn shapes() -> [(&'static str, fn(usize) -> Value); 4] {
+fn shapes() -> [(&'static str, Shape); 4] {
     [
         ("endpoints", |count| {
             let endpoint = |n| json!({ "name": format!("e{n}"), "route": format!("/e{n}"), "traffic": { "v1": 1 } });

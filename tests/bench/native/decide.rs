@@ -1,8 +1,8 @@
-//! What a decision costs natively: `cargo bench`.
+//! What a decision costs natively: `cargo run --release --package native-bench`.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
-#[path = "../table_request/mod.rs"]
+#[path = "../../table_request/mod.rs"]
 mod table_request;
 
 use divan::Bencher;
@@ -11,7 +11,7 @@ use table_request::TableRequest;
 use traffic_policy::Policy;
 
 fn main() {
-    divan::main();
+    divan::Divan::from_args().run_benches();
 }
 
 /// `endpoints` endpoints, each with `cohorts` cohorts of `conditions` conditions, the last of which fails.

@@ -1,0 +1,123 @@
+//! The program, run as a release runs it: what it writes is read back by the rules of those who load it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod artifact;
+mod bundle;
+mod image;
+mod loader;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A module that does nothing, with enough behind it for the compression to show.
+fn wasm() -> Vec<u8> {
+    [b"\0asm\x01\0\0\0".as_slice(), b"\0\x84\x02\x01n".as_slice(), &[7; 258]].concat()
+}
+
+/// A folder with a module in it, and the program run there.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    /// A folder with `module.wasm` and `trafficctl`.
+    fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        desk.put("module.wasm", wasm());
+        desk.put("trafficctl", "#!/bin/sh\n");
+        desk
+    }
+
+    /// A path in the folder.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file into the folder.
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Runs the program with words that hold no spaces.
+    fn run(&self, words: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_release"))
+            .args(words.split(' '))
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the program, which must succeed, and returns what it prints.
+    fn ok(&self, words: &str) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs the program, which must fail, and returns what it says.
+    fn refused(&self, words: &str) -> String {
+        let output = self.run(words);
+        assert!(!output.status.success(), "{words} succeeds: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+/// The word after a name in what the program prints.
+fn printed<'a>(report: &'a str, name: &str) -> &'a str {
+    report.split_whitespace().skip_while(|word| *word != name).nth(1).unwrap()
+}
+
+/// All files below a folder with what they hold, in order.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push((path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_module_that_is_not_there_is_named() {
+    let desk = Desk::new();
+    for form in ["image", "artifact", "bundle --trafficctl trafficctl"] {
+        let error = desk.refused(&format!("{form} --module none.wasm --version 1.2.3 --output out"));
+        assert!(error.contains("can't read the module none.wasm: build it with `make build`"), "{error}");
+        assert!(!desk.path("out").exists());
+    }
+}
+
+#[test]
+fn what_is_no_module_is_refused() {
+    let component = b"\0asm\x0d\0\x01\0".as_slice();
+    for bytes in [b"".as_slice(), b"\0as", b"(module)", b"\0asm", component] {
+        let desk = Desk::new();
+        desk.put("module.wasm", bytes);
+        for form in ["image", "artifact", "bundle --trafficctl trafficctl"] {
+            let error = desk.refused(&format!("{form} --module module.wasm --version 1.2.3 --output out"));
+            assert!(error.contains("module.wasm is not a WebAssembly module"), "{error}");
+            assert!(!desk.path("out").exists());
+        }
+    }
+}
+
+#[test]
+fn a_version_that_is_no_tag_is_refused() {
+    let desk = Desk::new();
+    for version in ["", ".1", "-1", "1.0+build", "a/b", "ü", &"1".repeat(129)] {
+        let error = desk.refused(&format!("image --module module.wasm --version={version} --output out"));
+        assert!(error.contains("it is an image's tag too"), "{version}: {error}");
+    }
+    desk.ok(&format!("image --module module.wasm --version {} --output out", "1".repeat(128)));
+}

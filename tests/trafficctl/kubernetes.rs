@@ -1,0 +1,152 @@
+//! `render istio` and `render envoy-gateway`: what they make is what the projects' published models take.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use testbed::project;
+
+use super::Desk;
+
+/// The kinds that are rendered, with the modules of their models.
+const MODELS: [(&str, &str); 6] = [
+    ("WasmPlugin", "istio/extensions.istio.io/v1alpha1"),
+    ("EnvoyFilter", "istio/networking.istio.io/v1alpha3"),
+    ("VirtualService", "istio/networking.istio.io/v1"),
+    ("DestinationRule", "istio/networking.istio.io/v1"),
+    ("EnvoyExtensionPolicy", "envoy-gateway/gateway.envoyproxy.io/v1alpha1"),
+    ("HTTPRoute", "gateway-api/gateway.networking.k8s.io/v1"),
+];
+
+/// Checks objects against the models: the types know every field, and the schemas every value.
+///
+/// # Errors
+/// What TypeScript or the schemas say.
+fn check(objects: &[Value]) -> Result<(), String> {
+    let folder = tempfile::tempdir_in(project().join(".tools/kubernetes")).expect("`make tools` gets the models");
+    let mut text = String::new();
+    for (kind, module) in MODELS {
+        text += &format!("import {{ {kind} }} from \"@kubernetes-models/{module}/{kind}\";\n");
+    }
+    for object in objects {
+        let mut object = object.clone();
+        let members = object.as_object_mut().unwrap();
+        let [kind, version] = ["kind", "apiVersion"].map(|name| members.remove(name).unwrap());
+        let kind = kind.as_str().unwrap();
+        let (_, module) = MODELS.iter().find(|(known, _)| *known == kind).expect("a known kind");
+        assert!(module.ends_with(version.as_str().unwrap()), "{kind} of {version}");
+        text += &format!("new {kind}({object}).validate();\n");
+    }
+    for name in ["objects.mts", "objects.mjs"] {
+        std::fs::write(folder.path().join(name), &text).unwrap();
+    }
+    let compiler = project().join(".tools/kubernetes/node_modules/typescript/bin/tsc");
+    let options = "--noEmit --strict --skipLibCheck --module nodenext --target es2022 objects.mts";
+    let mut types = Command::new("node");
+    types.arg(compiler).args(options.split(' '));
+    let mut values = Command::new("node");
+    values.arg("objects.mjs");
+    for command in [&mut types, &mut values] {
+        let output = command.current_dir(folder.path()).output().expect("node runs");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The objects of a rendered file.
+fn objects(text: &str) -> Vec<Value> {
+    text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+/// A policy whose backends are subsets in Istio.
+const MESH: &str = r#"{
+  "backends": {
+    "v1": { "cluster": "outbound|8080|v1|ranker.default.svc.cluster.local" },
+    "v2": { "cluster": "outbound|8080|v2|ranker.default.svc.cluster.local" }
+  },
+  "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.9, "v2": 0.1 }, "shadow": { "v2": 0.5 } }]
+}"#;
+
+#[test]
+fn the_shipped_files_are_what_render_makes_and_the_models_take_them() {
+    let desk = Desk::with("mesh.json", MESH);
+    let mut all = Vec::new();
+    for (file, options) in [
+        ("istio-gateway.yaml", "istio"),
+        ("istio-sidecar.yaml", "istio --sidecar app=frontend --host ranker.default.svc.cluster.local:8080"),
+        (
+            "istio-virtual-service.yaml",
+            "istio --routes virtual-service --sidecar app=frontend --host ranker.default.svc.cluster.local:8080",
+        ),
+        (
+            "envoy-gateway.yaml",
+            "envoy-gateway --cluster outbound|8080|v1|ranker.default.svc.cluster.local=ranker-v1:8080 --cluster outbound|8080|v2|ranker.default.svc.cluster.local=ranker-v2:8080",
+        ),
+    ] {
+        let (form, options) = options.split_once(' ').unwrap_or((options, ""));
+        let rendered = desk.ok(format!("render {form} {} {options}", desk.file()).trim());
+        let path = project().join("envoy").join(file);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &rendered).unwrap();
+        }
+        let shipped = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(rendered, shipped, "envoy/{file} is not current: run this test with UPDATE=1");
+        all.extend(objects(&rendered));
+    }
+    check(&all).unwrap();
+}
+
+#[test]
+fn each_option_makes_what_the_models_take() {
+    let desk = Desk::with("mesh.json", MESH);
+    let digest = "0123456789abcdef".repeat(4);
+    let mut all = Vec::new();
+    for phase in ["authn", "authz", "stats"] {
+        let rendered = desk.ok(&format!("render istio {} --phase {phase} --sha256 {digest}", desk.file()));
+        assert!(rendered.contains(&format!("phase: {}", phase.to_uppercase())), "{rendered}");
+        all.extend(objects(&rendered));
+    }
+    let host = "--host ranker.example.com:443 --namespace mesh --gateway ingress";
+    let rendered = desk.ok(&format!("render istio {} {host}", desk.file()));
+    assert!(rendered.contains("name: \"ranker.example.com:443\"") || rendered.contains("name: ranker.example.com:443"));
+    all.extend(objects(&rendered));
+    let of_gateway = objects(&desk.ok(&format!("render istio {} --routes virtual-service {host}", desk.file())));
+    assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["ingress"]));
+    // The last route takes what the filter has not decided about.
+    assert_eq!(of_gateway[1]["spec"]["http"].as_array().unwrap().len(), 3);
+    assert_eq!(of_gateway[2]["spec"]["subsets"].as_array().unwrap().len(), 2);
+    all.extend(of_gateway);
+    check(&all).unwrap();
+}
+
+#[test]
+fn the_models_refuse_what_is_wrong() {
+    let plugin = |spec: Value| json!({ "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": { "name": "a" }, "spec": spec });
+    check(&[plugin(json!({ "url": "oci://a", "phase": "AUTHN" }))]).unwrap();
+    for (spec, words) in [
+        (json!({ "url": "oci://a", "phases": "AUTHN" }), "does not exist in type"),
+        (json!({ "url": "oci://a", "failStrategy": "FAIL_SOON" }), "FAIL_SOON"),
+        (json!({ "url": "oci://a", "sha256": "0" }), "data/spec/sha256"),
+    ] {
+        let error = check(&[plugin(spec)]).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let desk = Desk::with("mesh.json", MESH);
+    for (options, words) in [
+        ("istio --sidecar app=frontend", "--host HOST:PORT"),
+        ("istio --routes virtual-service", "--host HOST:PORT"),
+        ("istio --sha256 sha256:00", "64 hexadecimal digits"),
+        ("envoy-gateway --phase authn", "--phase is for another form than this"),
+        ("envoy --sha256 00", "--sha256 is for another form than this"),
+    ] {
+        let (form, options) = options.split_once(' ').unwrap();
+        let ended = desk.run(&format!("render {form} {} {options}", desk.file()));
+        assert_eq!(ended.status, Some(1), "{options}");
+        assert!(ended.stderr.contains(words), "{options}: {}", ended.stderr);
+    }
+}
