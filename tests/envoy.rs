@@ -23,6 +23,8 @@ use testbed::envoy::{
 use testbed::load::{self, Background};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p};
 use testbed::{build_wasm, project, wait_until};
+use traffic_policy::Policy;
+use traffic_policy::placement::Salt;
 
 #[test]
 fn the_shipped_files_are_valid() {

@@ -22,7 +22,8 @@ const MODELS: [(&str, &str); 6] = [
 /// # Errors
 /// What TypeScript or the schemas say.
 fn check(objects: &[Value]) -> Result<(), String> {
-    let folder = tempfile::tempdir_in(project().join(".tools/kubernetes")).expect("`make tools` gets the models");
+    let folder = tempfile::tempdir_in(project().join(".tools/kubernetes"))
+        .unwrap_or_else(|error| panic!("`make tools` gets the models: {error}"));
     let mut text = String::new();
     for (kind, module) in MODELS {
         text += &format!("import {{ {kind} }} from \"@kubernetes-models/{module}/{kind}\";\n");
@@ -32,7 +33,7 @@ fn check(objects: &[Value]) -> Result<(), String> {
         let members = object.as_object_mut().unwrap();
         let [kind, version] = ["kind", "apiVersion"].map(|name| members.remove(name).unwrap());
         let kind = kind.as_str().unwrap();
-        let (_, module) = MODELS.iter().find(|(known, _)| *known == kind).expect("a known kind");
+        let (_, module) = MODELS.iter().find(|(known, _)| *known == kind).unwrap();
         assert!(module.ends_with(version.as_str().unwrap()), "{kind} of {version}");
         text += &format!("new {kind}({object}).validate();\n");
     }
@@ -46,7 +47,7 @@ fn check(objects: &[Value]) -> Result<(), String> {
     let mut values = Command::new("node");
     values.arg("objects.mjs");
     for command in [&mut types, &mut values] {
-        let output = command.current_dir(folder.path()).output().expect("node runs");
+        let output = command.current_dir(folder.path()).output().unwrap();
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
         }

@@ -9,6 +9,13 @@ use traffic_policy::Policy;
 
 use crate::render::{Address, Arguments, Routes, clusters, fallback};
 
+/// Gives an object a member.
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 fn documents(documents: &[Value]) -> anyhow::Result<String> {
     let text: Result<Vec<_>, _> = documents.iter().map(serde_saphyr::to_string).collect();
     Ok(text?.join("---\n"))
@@ -47,10 +54,10 @@ fn wasm_plugin(arguments: &Arguments, document: &Value) -> Value {
         "pluginConfig": document,
     });
     if let Some(digest) = &arguments.sha256 {
-        spec["sha256"] = json!(digest);
+        set(&mut spec, "sha256", json!(digest));
     }
     if let Some(phase) = arguments.phase {
-        spec["phase"] = json!(format!("{phase:?}").to_ascii_uppercase());
+        set(&mut spec, "phase", json!(format!("{phase:?}").to_ascii_uppercase()));
     }
     json!({
         "apiVersion": "extensions.istio.io/v1alpha1",
@@ -65,7 +72,7 @@ fn envoy_filter(arguments: &Arguments, policy: &Policy, fallback: &str) -> Value
     let context = if arguments.sidecar.is_some() { "SIDECAR_OUTBOUND" } else { "GATEWAY" };
     let mut routes = json!({ "context": context });
     if let Some((host, port)) = &arguments.host {
-        routes["routeConfiguration"] = json!({ "vhost": { "name": format!("{host}:{port}") } });
+        set(&mut routes, "routeConfiguration", json!({ "vhost": { "name": format!("{host}:{port}") } }));
     }
     let early = json!({
         "name": "envoy.http.early_header_mutation.header_mutation",
@@ -116,7 +123,7 @@ fn virtual_service(arguments: &Arguments, policy: &Policy, fallback: &str) -> an
         ensure!(host.parse::<IpAddr>().is_err(), "the cluster {cluster:?} is at an address: routes lead to Services");
         let mut destination = json!({ "host": host, "port": { "number": port } });
         if let Some(subset) = cluster.split('|').nth(2).filter(|subset| !subset.is_empty()) {
-            destination["subset"] = json!(subset);
+            set(&mut destination, "subset", json!(subset));
             subsets.entry(host).or_default().insert(subset);
         }
         let mut route = json!({
@@ -124,8 +131,8 @@ fn virtual_service(arguments: &Arguments, policy: &Policy, fallback: &str) -> an
             "route": [{ "destination": destination }],
         });
         if is_chosen {
-            route["name"] = json!(cluster);
-            route["match"] = json!([{ "headers": { &policy.routing_header: { "exact": cluster } } }]);
+            set(&mut route, "name", json!(cluster));
+            set(&mut route, "match", json!([{ "headers": { &policy.routing_header: { "exact": cluster } } }]));
         }
         routes.push(route);
     }
@@ -152,7 +159,7 @@ fn virtual_service(arguments: &Arguments, policy: &Policy, fallback: &str) -> an
 
 /// An EnvoyExtensionPolicy and the HTTPRoute whose rules follow the filter.
 pub fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -> anyhow::Result<String> {
-    let (image, namespace, gateway) = (arguments.image(), arguments.namespace(), arguments.gateway());
+    let (namespace, gateway) = (arguments.namespace(), arguments.gateway());
     let fallback = fallback(policy).context("the policy has no endpoint")?;
     let backend = |cluster: &str| -> anyhow::Result<Value> {
         let Address { host, port, .. } = arguments.address(cluster);
@@ -192,9 +199,9 @@ pub fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -
         "metadata": { "name": "traffic-policy", "namespace": namespace },
         "spec": { "parentRefs": [{ "name": gateway }], "rules": rules },
     });
-    let mut code = json!({ "type": "Image", "image": { "url": image } });
+    let mut image = json!({ "url": arguments.image() });
     if let Some(digest) = &arguments.sha256 {
-        code["image"]["sha256"] = json!(digest);
+        set(&mut image, "sha256", json!(digest));
     }
     let extension = json!({
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
@@ -206,7 +213,7 @@ pub fn envoy_gateway(arguments: &Arguments, policy: &Policy, document: &Value) -
                 "name": "traffic-policy",
                 "rootID": "traffic-policy",
                 "failOpen": false,
-                "code": code,
+                "code": { "type": "Image", "image": image },
                 "config": document,
             }],
         },

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::backend::Backend;
 use crate::client::{Client, Http};
+use crate::control_plane::discover;
 use crate::{PATIENCE, build_wasm, project, wait_for, wait_until};
 
 /// Where `envoy.yaml` has its HTTP connection manager.
@@ -33,6 +34,8 @@ pub struct Setup {
     pub module: Option<PathBuf>,
     /// Runs under callgrind, which counts nothing until it is told to.
     pub callgrind: bool,
+    /// The control plane that gives it the filter and its policy, in place of the file.
+    pub control_plane: Option<SocketAddr>,
     /// A last change to the bootstrap.
     pub adapt: fn(&mut Value),
 }
@@ -69,6 +72,7 @@ impl Setup {
             fixed_ports: false,
             module: None,
             callgrind: false,
+            control_plane: None,
             adapt: |_| (),
         }
     }
@@ -360,7 +364,8 @@ fn policy_file(folder: &Path) -> PathBuf {
     folder.join("traffic-policy.yaml")
 }
 
-fn read_yaml(file: &str) -> anyhow::Result<Value> {
+/// A YAML file of the project.
+pub(crate) fn read_yaml(file: &str) -> anyhow::Result<Value> {
     let text = fs::read_to_string(project().join(file))?;
     serde_saphyr::from_str(&text).with_context(|| format!("in {file}"))
 }
@@ -392,6 +397,9 @@ fn bootstrap(setup: &Setup, policy_file: &Path) -> anyhow::Result<Value> {
     *at(&mut bootstrap, "/static_resources/clusters")? = json!(clusters);
     if setup.policy.contains("\"mirror\"") {
         add_mirror(&mut bootstrap);
+    }
+    if let Some(address) = setup.control_plane {
+        discover(&mut bootstrap, address);
     }
     (setup.adapt)(&mut bootstrap);
     Ok(bootstrap)

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod cases;
 pub mod client;
+pub mod control_plane;
 pub mod envoy;
 pub mod load;
 pub mod prometheus;
