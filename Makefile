@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run picture test soak bench lint build image trafficctl release tools clean
+.PHONY: help demo run picture test soak fuzz bench lint build image trafficctl release tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,17 @@ test: build tools ## run all tests: unit, property, cases, end to end
 
 soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
+
+fuzz: .tools/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
+	for check in policy decide values copy; do \
+		mkdir -p target/fuzz/$$check tests/fuzz/seeds/$$check && \
+		PATH=$(CURDIR)/.tools/bin:$$PATH RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz/$$check tests/fuzz/seeds/$$check -- \
+			-max_total_time=$(or $(FUZZ_SECONDS),1800) -print_final_stats=1 || exit 1; \
+	done
+
+# Only what is rarely run needs it, and it takes minutes to build.
+.tools/bin/cargo-fuzz:
+	cargo install --quiet --locked --root .tools cargo-fuzz@0.13.2
 
 bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
 	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)

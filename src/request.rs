@@ -23,9 +23,9 @@ pub trait Request {
         self.header(":path").next()
     }
 
-    /// The target without its query string.
+    /// The target without its query string, or `None` where it is no path: for CONNECT and `OPTIONS *`.
     fn path_only(&self) -> Option<&[u8]> {
-        self.path().map(without_query)
+        self.path().filter(|target| *target != b"*").map(without_query)
     }
 
     /// The method.

@@ -163,6 +163,7 @@ pub(super) struct Callouts {
 
 struct InFlight {
     shadow: Arc<Shadow>,
+    is_grpc: bool,
     sent: Duration,
     timeout: Duration,
     /// Envoy has its own copy of the body until the answer.
@@ -226,14 +227,15 @@ impl Callouts {
                 CalloutError::Unavailable => Outcome::Unavailable,
             })?;
         gate.in_flight.update(|count| count.saturating_add(1));
-        let (shadow, sent, timeout) = (Arc::clone(shadow), host::now(), callout.timeout);
-        self.in_flight.insert(token, InFlight { shadow, sent, timeout, _held: held });
+        let (shadow, is_grpc) = (Arc::clone(shadow), original.is_grpc);
+        let (sent, timeout) = (host::now(), callout.timeout);
+        self.in_flight.insert(token, InFlight { shadow, is_grpc, sent, timeout, _held: held });
         Ok(())
     }
 
     /// Counts the answer to a callout and discards it.
     pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
-        let Some(InFlight { shadow, sent, timeout, .. }) = self.in_flight.remove(&token) else { return };
+        let Some(InFlight { shadow, is_grpc, sent, timeout, .. }) = self.in_flight.remove(&token) else { return };
         if let Some(gate) = shadows.gates.get(shadow.entry) {
             gate.in_flight.update(|count| count.saturating_sub(1));
         }
@@ -244,10 +246,10 @@ impl Callouts {
         let time = host::now().saturating_sub(sent);
         let mut outcome = Outcome::Reset;
         if num_headers > 0 {
-            // Reading a header is dear, and only of an error may it be Envoy's own answer.
+            // Reading a header is dear: the second is read only where it may be Envoy's own answer.
             let status = host::callout_header(":status").unwrap_or_default();
             let has_service_time = || host::callout_header("x-envoy-upstream-service-time").is_some();
-            outcome = Outcome::of_answer(&status, has_service_time);
+            outcome = Outcome::of_answer(&status, is_grpc, has_service_time);
         }
         if let Outcome::Answered(_) = outcome {
             metrics.response_time(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));

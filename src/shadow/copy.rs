@@ -6,6 +6,8 @@ use super::{Callout, MARKER, Shadow, Skip};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Original {
     headers: Vec<(String, String)>,
+    /// Whether it is a gRPC call.
+    pub is_grpc: bool,
     /// How many header values were left out because they are not UTF-8: the SDK's callouts take none.
     pub omitted: usize,
 }
@@ -19,7 +21,7 @@ impl Original {
     pub fn new(request: Vec<(String, Vec<u8>)>, is_internal: impl Fn(&str) -> bool) -> Result<Self, Skip> {
         let is_grpc =
             request.iter().any(|(name, value)| name == "content-type" && value.starts_with(b"application/grpc"));
-        let mut original = Self { headers: Vec::with_capacity(request.len()), omitted: 0 };
+        let mut original = Self { headers: Vec::with_capacity(request.len()), is_grpc, omitted: 0 };
         for (name, value) in request {
             // gRPC wants it, and it can say nothing but that trailers are welcome.
             let is_grpc_te = name == "te" && is_grpc;

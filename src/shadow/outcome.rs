@@ -46,11 +46,13 @@ pub enum Skip {
 
 impl Outcome {
     /// Reads the answer to a callout: its status, and whether `x-envoy-upstream-service-time` is there, which Envoy
-    /// puts on what an upstream answered and not on what it answered itself. Of its own it answers nothing but 5xx.
-    pub fn of_answer(status: &[u8], has_service_time: impl FnOnce() -> bool) -> Self {
+    /// puts on what an upstream answered and not on what it answered itself. Of its own it answers nothing but 5xx; to a
+    /// gRPC call 200, with the error in another header.
+    pub fn of_answer(status: &[u8], is_grpc: bool, has_service_time: impl FnOnce() -> bool) -> Self {
         match status {
-            [class @ b'1'..=b'4', _, _] => Self::Answered(class - b'0'),
-            [b'5', _, _] if has_service_time() => Self::Answered(5),
+            [class @ b'1'..=b'5', _, _] if (!is_grpc && *class < b'5') || has_service_time() => {
+                Self::Answered(class - b'0')
+            }
             b"504" => Self::TimedOut,
             _ => Self::Reset,
         }
@@ -98,17 +100,19 @@ mod tests {
 
     #[test]
     fn an_answer_of_envoys_own_is_told_from_the_upstreams() {
-        for (status, from_upstream, expected) in [
-            (b"200".as_slice(), true, Outcome::Answered(2)),
-            (b"503", true, Outcome::Answered(5)),
-            (b"503", false, Outcome::Reset),
-            (b"504", true, Outcome::Answered(5)),
-            (b"504", false, Outcome::TimedOut),
-            (b"999", true, Outcome::Reset),
-            (b"\xff", true, Outcome::Reset),
-            (b"", false, Outcome::Reset),
+        for (status, is_grpc, from_upstream, expected) in [
+            (b"200".as_slice(), false, true, Outcome::Answered(2)),
+            (b"200", true, true, Outcome::Answered(2)),
+            (b"200", true, false, Outcome::Reset),
+            (b"503", false, true, Outcome::Answered(5)),
+            (b"503", false, false, Outcome::Reset),
+            (b"504", false, true, Outcome::Answered(5)),
+            (b"504", false, false, Outcome::TimedOut),
+            (b"999", false, true, Outcome::Reset),
+            (b"\xff", false, true, Outcome::Reset),
+            (b"", false, false, Outcome::Reset),
         ] {
-            assert_eq!(Outcome::of_answer(status, || from_upstream), expected, "{status:?} {from_upstream}");
+            assert_eq!(Outcome::of_answer(status, is_grpc, || from_upstream), expected, "{status:?} {from_upstream}");
         }
     }
 }

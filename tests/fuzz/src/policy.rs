@@ -1,0 +1,31 @@
+//! Documents.
+
+use serde_json::Value;
+use traffic_policy::Policy;
+
+/// Any bytes are a policy or are refused with a place, what is wrong, and what would be right; and a policy is the same
+/// however its document is laid out.
+pub fn policy(data: &[u8]) {
+    match Policy::from_json(data) {
+        Ok(parsed) => {
+            let value: Value = serde_json::from_slice(data).unwrap();
+            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let again = Policy::from_json(text.as_bytes()).unwrap();
+                assert_eq!(again.policy.hash, parsed.policy.hash);
+                assert!(again == parsed, "{text}");
+            }
+            for (_, _, traffic) in parsed.policy.traffics() {
+                let sum: f64 = traffic.shares().map(|(_, share)| share).sum();
+                assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+                assert!(traffic.shares().all(|(_, share)| share > 0.0));
+            }
+        }
+        Err(errors) => {
+            assert!(!errors.0.is_empty());
+            for error in &errors.0 {
+                let text = error.to_string();
+                assert!(!error.place.is_empty() && text.contains(": ") && text.contains("; "), "{text}");
+            }
+        }
+    }
+}

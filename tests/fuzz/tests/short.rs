@@ -1,0 +1,94 @@
+//! Each check for a moment: over seeds, and over changes of them that are the same in every run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut draw = self.0;
+        draw = (draw ^ (draw >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        draw = (draw ^ (draw >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((draw ^ (draw >> 31)) % limit.max(1) as u64) as usize
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.below(256) as u8).collect()
+    }
+
+    /// A few bytes of `seed` changed, moved, left out or put in.
+    fn change(&mut self, seed: &[u8]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len() + 1);
+            let end = (at + self.below(16)).min(bytes.len());
+            match self.below(4) {
+                0 => drop(bytes.drain(at..end)),
+                1 => drop(bytes.splice(at..at, seed[..end.min(seed.len())].iter().rev().take(8).copied())),
+                2 => drop(
+                    bytes.splice(at..at, b"{}[]\",:;=?&#%0-1e9 \\\0\xff\x80".iter().copied().skip(end % 20).take(2)),
+                ),
+                _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (end % 8)),
+            }
+        }
+        bytes
+    }
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The policies of the tables of cases, and what fuzzers have found.
+fn seeds(check: &str) -> Vec<Vec<u8>> {
+    let files = |folder: PathBuf| {
+        fs::read_dir(folder).into_iter().flatten().map(|entry| fs::read(entry.unwrap().path()).unwrap())
+    };
+    let mut seeds: Vec<_> = files(tests().join("fuzz/seeds").join(check)).collect();
+    match check {
+        "policy" => seeds.extend(files(tests().join("cases")).filter_map(|table| {
+            let table: Value = serde_json::from_slice(&table).ok()?;
+            Some(table.get("policy")?.to_string().into_bytes())
+        })),
+        "values" => seeds.extend([
+            b"\x80/?a=1&key=x#a=2key=\"u\"; a=1;b".to_vec(),
+            b"\xff/?key=&a=%31&a".to_vec(),
+            b"\0a=\"1\"; =; key=1=2".to_vec(),
+        ]),
+        _ => {}
+    }
+    seeds
+}
+
+#[test]
+fn what_must_hold_holds() {
+    const CHANGES: usize = 20_000;
+    let mut random = Random(1);
+    for (name, check) in fuzz::CHECKS {
+        let seeds = seeds(name);
+        assert!(name != "policy" || seeds.len() >= 10, "the tables of cases have policies");
+        seeds.iter().for_each(|seed| check(seed));
+        for _ in 0..CHANGES {
+            let bytes = if seeds.is_empty() {
+                let length = random.below(400);
+                random.bytes(length)
+            } else {
+                let seed = random.below(seeds.len());
+                random.change(&seeds[seed])
+            };
+            check(&bytes);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+"""The contract as a program: slow and obvious, written from the words of the README and not from the Rust code.
+
+`decide` says what becomes of one request under one policy. It looks at the policy as its author wrote it, each time
+anew. Where the words are silent, a comment says what was assumed.
+"""
+
+import collections
+import ipaddress
+import math
+import re
+
+MASK = (1 << 64) - 1
+
+# How often each kind of condition held and did not: tells whether random cases try anything at all.
+tried: collections.Counter[str] = collections.Counter()
+
+
+def decide(policy: dict, request: dict, draw: int) -> dict:
+    """Where the request goes, why, and who gets a copy.
+
+    A request has a `method`, a `path` with its query (`None` for none), `headers` as pairs, a `source` with its port,
+    `properties` as pairs of path and text, and `new_key`, the 128 bits of a key that may be generated for it. Each
+    character of its texts stands for one byte, but for those of its properties.
+    """
+    for endpoint in policy["endpoints"]:
+        if endpoint_takes(endpoint, request):
+            return decide_in(policy, endpoint, request, draw)
+    return {
+        "endpoint": None,
+        "cohort": None,
+        "backend": None,
+        "cluster": policy.get("default_cluster"),
+        "reason": "none",
+        "candidates": {},
+        "near_tie": False,
+        "shadows": [],
+        "skipped": [],
+        "set_cookie": None,
+    }
+
+
+def decide_in(policy: dict, endpoint: dict, request: dict, draw: int) -> dict:
+    """The decision inside the endpoint that takes the request."""
+    cohort = next((c for c in endpoint.get("cohorts", []) if any_match_holds(c["match"], request)), None)
+    traffic = (cohort or endpoint)["traffic"]
+    reason, key, set_cookie = shard_key(endpoint, request)
+    key_point = None if key is None else point(salt_of(endpoint), key)
+    backend, near_tie = choose(traffic, draw if key_point is None else key_point)
+    shadows = inherited_shadows(endpoint, cohort)
+    drawn = [name for name in sorted(shadows) if is_drawn(name, shadows[name], backend, draw, key_point)]
+    skipped = {name: skip_reason(shadows[name], request) for name in drawn}
+    return {
+        "endpoint": endpoint["name"],
+        "cohort": cohort and cohort["name"],
+        "backend": backend,
+        "cluster": cluster_of(policy, backend),
+        "reason": reason,
+        "candidates": {name: cluster_of(policy, name) for name, share in traffic.items() if share > 0},
+        "near_tie": near_tie,
+        "shadows": [name for name in drawn if skipped[name] is None],
+        "skipped": [[name, skipped[name]] for name in drawn if skipped[name] is not None],
+        "set_cookie": set_cookie,
+    }
+
+
+def cluster_of(policy: dict, backend: str) -> str:
+    """A backend that is not listed, or has no cluster, is its own cluster's name."""
+    return policy.get("backends", {}).get(backend, {}).get("cluster", backend)
+
+
+# ------------------------------------------------------------------------------------------------------- the request
+
+
+def values_of_header(request: dict, name: str) -> list[bytes]:
+    """Names of headers are case-insensitive."""
+    return [value.encode("latin-1") for known, value in request["headers"] if known.lower() == name.lower()]
+
+
+def split_target(request: dict) -> tuple[bytes | None, bytes]:
+    """The path and the query. A fragment, of which the words are silent, belongs to neither."""
+    # CONNECT and `OPTIONS *` are requests without a path.
+    if request["path"] is None or request["path"] == "*":
+        return None, b""
+    target = request["path"].encode("latin-1").partition(b"#")[0]
+    path, _, query = target.partition(b"?")
+    return path, query
+
+
+def values_of_parameter(request: dict, name: str) -> list[bytes]:
+    """Nothing is decoded; a parameter without `=` is there, with an empty value; nothing between two `&` is none."""
+    _, query = split_target(request)
+    values = []
+    for parameter in query.split(b"&"):
+        known, _, value = parameter.partition(b"=")
+        if parameter != b"" and known == name.encode():
+            values.append(value)
+    return values
+
+
+def values_of_cookie(request: dict, name: str) -> list[bytes]:
+    """Read as far as can be: what has no `=` is no cookie. Spaces around names and values are no part of them."""
+    values = []
+    for header in values_of_header(request, "cookie"):
+        for cookie in header.split(b";"):
+            known, equals, value = cookie.partition(b"=")
+            value = value.strip(b" \t")
+            if len(value) >= 2 and value.startswith(b'"') and value.endswith(b'"'):
+                value = value[1:-1]
+            if equals and known.strip(b" \t") == name.encode():
+                values.append(value)
+    return values
+
+
+def values_of_property(request: dict, path: list[str]) -> list[bytes]:
+    """An empty text counts as absent."""
+    return [text.encode() for known, text in request["properties"] if known == path and text != ""]
+
+
+def source_address(request: dict) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The client's address; an IPv4 address that is mapped into IPv6 is that IPv4 address."""
+    if request["source"] is None:
+        return None
+    address = request["source"].rpartition(":")[0].strip("[]")
+    try:
+        address = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+# ------------------------------------------------------------------------------------------------------- the matches
+
+
+def endpoint_takes(endpoint: dict, request: dict) -> bool:
+    """`route`, `methods` and `match` together: all must hold."""
+    short = {}
+    if "route" in endpoint:
+        short["path"] = {"prefix": endpoint["route"]}
+    if "methods" in endpoint:
+        short["methods"] = endpoint["methods"]
+    return match_holds(short, request) and any_match_holds(endpoint.get("match", {}), request)
+
+
+def any_match_holds(match: dict | list[dict], request: dict) -> bool:
+    """A list of matches means any of them."""
+    if isinstance(match, list):
+        return any(match_holds(one, request) for one in match)
+    return match_holds(match, request)
+
+
+def match_holds(match: dict, request: dict) -> bool:
+    """Everything that the match names must hold."""
+    return all(field_holds(field, wanted, request) for field, wanted in match.items())
+
+
+def field_holds(field: str, wanted: dict | list, request: dict) -> bool:
+    """Whether one field of a match holds."""
+    if field == "path":
+        holds = path_holds(wanted, request)
+    elif field == "methods":
+        holds = request["method"] in wanted
+    elif field == "hosts":
+        holds = any(host_is(host, request) for host in wanted)
+    elif field == "headers":
+        holds = all(compares(one, values_of_header(request, one["name"])) for one in wanted)
+    elif field == "cookies":
+        holds = all(compares(one, values_of_cookie(request, one["name"])) for one in wanted)
+    elif field == "query":
+        holds = all(compares(one, values_of_parameter(request, one["name"])) for one in wanted)
+    elif field == "properties":
+        holds = all(compares(one, values_of_property(request, one["path"])) for one in wanted)
+    elif field == "source_ip":
+        address = source_address(request)
+        holds = address is not None and any(address in ipaddress.ip_network(network) for network in wanted)
+    else:
+        raise ValueError(f"a match has no {field}")
+    tried[f"{field}: {holds}"] += 1
+    return holds
+
+
+def path_holds(wanted: dict, request: dict) -> bool:
+    """One of `exact`, `prefix` and `regex`. A prefix ends at a segment; a `/` at its end makes no difference."""
+    [(comparison, text)] = wanted.items()
+    path, _ = split_target(request)
+    if path is None:
+        holds = False
+    elif comparison == "exact":
+        holds = path == text.encode()
+    elif comparison == "prefix":
+        prefix = text.encode().removesuffix(b"/")
+        # Whatever is not under "/" is no path, such as nothing at all before the query.
+        holds = path.startswith(prefix + b"/") or (path == prefix and prefix != b"")
+    else:
+        holds = regex_matches(text, path, False)
+    tried[f"path {comparison}: {holds}"] += 1
+    return holds
+
+
+def host_is(wanted: str, request: dict) -> bool:
+    """Case and port make no difference. `*.example.com` are all hosts under it, at any depth, not itself."""
+    authorities = values_of_header(request, "host")
+    if not authorities:
+        return False
+    # The words leave open what a port is: digits, or nothing, after the last colon.
+    host = re.sub(rb":[0-9]*$", b"", authorities[0]).lower()
+    name = wanted.lower().encode()
+    if name.startswith(b"*."):
+        suffix = name[1:]
+        return host.endswith(suffix) and host != suffix
+    return host == name
+
+
+def compares(comparison: dict, values: list[bytes]) -> bool:
+    """What occurs several times matches if any of its values does; inverted, if none does."""
+    [kind] = [key for key in comparison if key not in ("name", "path", "ignore_case", "invert")]
+    wanted = comparison[kind]
+    if kind == "present":
+        holds = bool(values) == wanted
+    else:
+        holds = any(value_compares(kind, wanted, value, comparison.get("ignore_case", False)) for value in values)
+    if comparison.get("invert", False):
+        holds = not holds
+    options = "".join(f" {option}" for option in ("ignore_case", "invert") if comparison.get(option))
+    tried[f"{kind}{options}: {holds}"] += 1
+    return holds
+
+
+def value_compares(kind: str, text: str, value: bytes, ignore_case: bool) -> bool:
+    """One value. `ignore_case` is of ASCII letters, as `bytes.lower` is."""
+    if kind == "regex":
+        return regex_matches(text, value, ignore_case)
+    wanted = text.encode()
+    if ignore_case:
+        wanted, value = wanted.lower(), value.lower()
+    if kind == "exact":
+        return value == wanted
+    if kind == "prefix":
+        return value.startswith(wanted)
+    if kind == "suffix":
+        return value.endswith(wanted)
+    if kind == "contains":
+        return wanted in value
+    raise ValueError(f"no comparison {kind}")
+
+
+def regex_matches(regex: str, value: bytes, ignore_case: bool) -> bool:
+    """The whole value; one that is not UTF-8 does not match."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return False
+    flags = re.ASCII | (re.IGNORECASE if ignore_case else 0)
+    return re.fullmatch(regex, text, flags) is not None
+
+
+# ----------------------------------------------------------------------------------------------------- the shard key
+
+
+def shard_key(endpoint: dict, request: dict) -> tuple[str, bytes | None, str | None]:
+    """The reason of the choice, the key, and the start of the `Set-Cookie` that hands out a generated one."""
+    affinity = endpoint.get("affinity", {})
+    if affinity is None:
+        return "random", None, None
+    keys = affinity.get("keys", [{"header": "x-serve-shard-key"}])
+    generates = affinity.get("on_missing", "random") == "generate_cookie"
+    if generates:
+        keys = keys + [{"cookie": affinity["cookie"]["name"]}]
+    for source in keys:
+        for value in values_of_source(source, request):
+            if value != b"":
+                tried[f"key of {next(iter(source))}"] += 1
+                return "key", value, None
+    if not generates:
+        return "random", None, None
+    # The words leave the id's form open; it is the 128 bits in hexadecimal.
+    key = f"{request['new_key']:032x}"
+    return "generated", key.encode(), f"{affinity['cookie']['name']}={key};"
+
+
+def values_of_source(source: dict, request: dict) -> list[bytes]:
+    """What a source of keys holds."""
+    [(kind, name)] = source.items()
+    if kind == "header":
+        return values_of_header(request, name)
+    if kind == "cookie":
+        return values_of_cookie(request, name)
+    if kind == "query":
+        return values_of_parameter(request, name)
+    if kind == "property":
+        return values_of_property(request, name)
+    if kind == "source_ip":
+        address = source_address(request)
+        return [] if address is None else [str(address).encode()]
+    raise ValueError(f"no source {kind}")
+
+
+def salt_of(endpoint: dict) -> str:
+    """The salt, also of the endpoint's cohorts."""
+    return endpoint.get("affinity", {}).get("salt", endpoint["name"])
+
+
+# ----------------------------------------------------------------------------------------------------- the placement
+
+
+def fnv1a(data: bytes) -> int:
+    """FNV-1a, 64 bits."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = ((value ^ byte) * 0x100000001B3) & MASK
+    return value
+
+
+def mix(h: int) -> int:
+    """MurmurHash3's 64-bit finalizer."""
+    h ^= h >> 33
+    h = (h * 0xFF51AFD7ED558CCD) & MASK
+    h ^= h >> 33
+    h = (h * 0xC4CEB9FE1A85EC53) & MASK
+    return h ^ (h >> 33)
+
+
+def u(h: int) -> float:
+    """A hash as a number from 0 to 1."""
+    return ((h >> 11) + 0.5) * 2.0**-53
+
+
+def point(salt: str, key: bytes) -> int:
+    """Where a key lies."""
+    return mix(fnv1a(salt.encode() + b"\0" + key))
+
+
+def choose(traffic: dict[str, float], at: int) -> tuple[str, bool]:
+    """The backend with the lowest score, and whether another is so near that the last bit of `ln` may decide."""
+    total = math.fsum(traffic.values())
+    scores = sorted(
+        (-math.log(u(mix(at ^ fnv1a(name.encode())))) / (share / total), name)
+        for name, share in traffic.items()
+        if share > 0
+    )
+    near_tie = len(scores) > 1 and scores[1][0] - scores[0][0] <= 1e-12 * scores[1][0]
+    return scores[0][1], near_tie
+
+
+# ------------------------------------------------------------------------------------------------------- the shadows
+
+
+def inherited_shadows(endpoint: dict, cohort: dict | None) -> dict[str, dict]:
+    """The endpoint's shadows, and over them the cohort's own, each with its fraction and options."""
+    written = {**endpoint.get("shadow", {}), **(cohort or {}).get("shadow", {})}
+    return {name: one if isinstance(one, dict) else {"fraction": one} for name, one in written.items()}
+
+
+def is_drawn(name: str, shadow: dict, backend: str, draw: int, key_point: int | None) -> bool:
+    """Whether the shadow would get a copy of a request that `backend` serves."""
+    if backend not in shadow.get("only_from", [backend]):
+        tried["only_from: False"] += 1
+        return False
+    by_key = shadow.get("sample", "request") == "key" and key_point is not None
+    number = u(mix((key_point if by_key else draw) ^ fnv1a(b"shadow\0" + name.encode())))
+    # 1 copies every request: a double rounds the largest number, which is below 1, to 1.
+    drawn = number < shadow["fraction"] or shadow["fraction"] == 1
+    tried[f"shadow by {'key' if by_key else 'request'}: {drawn}"] += 1
+    return drawn
+
+
+def skip_reason(shadow: dict, request: dict) -> str | None:
+    """Why a request that was drawn is not copied. The first that holds, in the order of the README's list."""
+    if values_of_header(request, "x-traffic-shadow"):
+        return "skipped_marked"
+    if is_upgrade(request):
+        return "skipped_upgrade"
+    if "methods" in shadow and request["method"] not in shadow["methods"]:
+        return "skipped_method"
+    return None
+
+
+def is_upgrade(request: dict) -> bool:
+    """CONNECT, or an upgrade as HTTP has it: named in `upgrade`, and in `connection`."""
+    connection = b",".join(values_of_header(request, "connection")).lower().split(b",")
+    asks = values_of_header(request, "upgrade") and b"upgrade" in [token.strip(b" \t") for token in connection]
+    return request["method"] == "CONNECT" or bool(asks)
