@@ -164,7 +164,7 @@ async fn bytes_that_are_not_utf_8_neither_crash_the_filter_nor_reach_the_copy() 
     let copy = named(&backends, "copy").take_received().pop().unwrap();
     assert_eq!(copy.header("x-bytes"), Vec::<String>::new());
     assert_eq!(copy.header("x-text"), ["h\u{e4}ns"]);
-    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload").await.unwrap(), 0);
+    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +186,7 @@ async fn a_header_that_is_not_utf_8_is_left_out_of_the_copy_and_counted() {
     })
     .await
     .unwrap();
-    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload").await.unwrap(), 0);
+    assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,100 @@
+//! Policy files that are torn, empty, gone, or replaced in a hurry.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::backend::{Backend, named};
+use testbed::client::Http;
+use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
+use testbed::wait_until;
+
+use super::load::Load;
+use super::{all_to, hash, hash_in_force};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_file_that_is_torn_empty_or_gone_changes_nothing_and_the_next_good_one_is_in_force() {
+    let backends = Backend::start_all(["a", "b"]).await.unwrap();
+    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(all_to("a"), &backends) }).await.unwrap();
+    let loads = [Http::V1, Http::V2].map(|http| Load::start(envoy.client(http)));
+    let whole = std::fs::read(envoy.policy_file()).unwrap();
+    let replace = |bytes: &[u8]| {
+        let new = envoy.folder().join("torn");
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::rename(new, envoy.policy_file()).unwrap();
+    };
+    let unreadable =
+        async || envoy.stat("extension_config_discovery.http_filter.traffic-policy.update_failure").await.unwrap();
+    let mut good = ["b", "a"].into_iter().cycle();
+    let mut in_force = "a";
+    for (fault, length) in
+        [("torn", whole.len() / 2), ("torn near its end", whole.len() - 3), ("empty", 0), ("gone", 0)]
+    {
+        let (before, hash_before) = (unreadable().await, hash_in_force(&envoy).await);
+        if fault == "gone" {
+            std::fs::remove_file(envoy.policy_file()).unwrap();
+        } else {
+            replace(&whole[..length]);
+            wait_until("Envoy reads the file", async || unreadable().await > before).await.unwrap();
+        }
+        let serving = named(&backends, in_force);
+        let count = serving.count();
+        wait_until("load flows on", async || serving.count() > count + 200).await.unwrap();
+        assert_eq!(hash_in_force(&envoy).await, hash_before, "{fault}");
+        in_force = good.next().unwrap();
+        // A name that no policy had before.
+        let policy = one_endpoint(json!({ "name": fault.replace(' ', "-"), "traffic": { in_force: 1 } }));
+        assert_eq!(envoy.apply(&policy).await.unwrap(), Verdict::InForce, "after {fault}");
+        assert_eq!(hash_in_force(&envoy).await, hash(&policy), "after {fault}");
+        let serving = named(&backends, in_force);
+        let count = serving.count();
+        wait_until("load flows to the other", async || serving.count() > count + 200).await.unwrap();
+    }
+    for load in loads {
+        assert_eq!(load.stop().await.failed, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_five_hundred_policies_in_five_seconds_the_last_is_in_force_and_no_request_fails() {
+    const SWAPS: u64 = 500;
+    let backends = Backend::start_all(["a", "b"]).await.unwrap();
+    let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(all_to("a"), &backends) }).await.unwrap();
+    let vms = async || envoy.stat("wasm.envoy.wasm.runtime.v8.active").await.unwrap();
+    let (vms_before, memory_before) = (vms().await, envoy.resident_bytes().unwrap());
+    let loads = [Http::V1, Http::V2].map(|http| Load::start(envoy.client(http)));
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let start = Instant::now();
+    for n in 1..=SWAPS {
+        ticks.tick().await;
+        // By turns; the last is b's.
+        envoy.put_policy(&all_to(if n % 2 == 0 { "b" } else { "a" })).unwrap();
+    }
+    let took = start.elapsed();
+    // By who serves, not by the gauge of the policy's hash: where policies come back so fast, it may be that of another.
+    wait_until("a gets nothing more", async || {
+        named(&backends, "a").take_count();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        named(&backends, "a").count() == 0
+    })
+    .await
+    .unwrap();
+    let count = named(&backends, "b").count();
+    wait_until("load flows to b", async || named(&backends, "b").count() > count + 200).await.unwrap();
+    for load in loads {
+        let served = load.stop().await;
+        assert_eq!(served.failed, 0);
+        assert_eq!(
+            served.by_key.values().flatten().collect::<BTreeSet<_>>().len(),
+            2,
+            "only one policy was ever in force"
+        );
+    }
+    assert_eq!(named(&backends, "a").count(), 0);
+    let in_force = envoy.log().matches("traffic policy in force").count();
+    let memory = envoy.resident_bytes().unwrap().saturating_sub(memory_before) >> 20;
+    println!("{SWAPS} swaps in {took:?}: loaded {in_force} times on all threads, {memory} MiB more");
+    assert!(in_force > 100, "Envoy has seen few of them: {in_force} loads");
+    assert!(memory < 64, "{memory} MiB more");
+    assert_eq!(vms().await, vms_before, "VMs are left over");
+}

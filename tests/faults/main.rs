@@ -1,0 +1,32 @@
+//! What else goes wrong around the filter: upstreams that break off, an Envoy that is killed, policy files that are torn
+//! or replaced in a hurry, and a VM that dies. Failing shadows are in `shadow` and `latency`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+mod envoy;
+mod file;
+mod load;
+mod upstreams;
+mod vm;
+
+use serde_json::json;
+use testbed::envoy::{Envoy, one_endpoint};
+use traffic_policy::Policy;
+
+fn all_to(name: &str) -> String {
+    one_endpoint(json!({ "name": "e", "traffic": { name: 1 } }))
+}
+
+fn hash(policy: &str) -> u64 {
+    Policy::from_json(policy.as_bytes()).unwrap().policy.hash
+}
+
+async fn hash_in_force(envoy: &Envoy) -> u64 {
+    envoy.metric("traffic_policy_policy_info", &[]).await.unwrap()
+}

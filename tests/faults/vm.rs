@@ -1,0 +1,121 @@
+//! A VM that dies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use http_body_util::channel::Channel;
+use serde_json::json;
+use testbed::backend::Backend;
+use testbed::client::{Http, served_by};
+use testbed::envoy::{Envoy, Setup, one_endpoint};
+use testbed::{build_wasm, wait_until};
+
+/// Writes the filter with a bug: where a request has trailers, it traps.
+fn trapping_at_trailers(into: &Path) {
+    const CALLBACK: &str = "proxy_on_request_trailers";
+    let mut module = std::fs::read(build_wasm().unwrap()).unwrap();
+    let (mut imported, mut callback, mut bodies) = (0, None, Vec::new());
+    for part in wasmparser::Parser::new(0).parse_all(&module) {
+        match part.unwrap() {
+            wasmparser::Payload::ImportSection(imports) => {
+                let imports = imports.into_imports().map(Result::unwrap);
+                imported = imports.filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_))).count();
+            }
+            wasmparser::Payload::ExportSection(exports) => {
+                let exports: Vec<_> = exports.into_iter().map(Result::unwrap).collect();
+                let of_name = exports.iter().find(|export| export.name == CALLBACK).unwrap();
+                let sharing =
+                    exports.iter().filter(|export| export.kind == of_name.kind && export.index == of_name.index);
+                assert_eq!(sharing.count(), 1, "another export is the same function");
+                callback = Some(of_name.index as usize);
+            }
+            wasmparser::Payload::CodeSectionEntry(body) => bodies.push(body.range()),
+            _ => {}
+        }
+    }
+    // No locals, `unreachable` up to the end, and `end`: of the same length, so that nothing else moves.
+    let body = bodies.swap_remove(callback.unwrap() - imported);
+    let body = &mut module[body.start as usize..body.end as usize];
+    body.fill(0);
+    *body.last_mut().unwrap() = 0x0b;
+    std::fs::write(into, module).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_that_dies_takes_the_requests_in_flight_with_it_and_the_next_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("trapping.wasm");
+    trapping_at_trailers(&module);
+    let backends = Backend::start_all(["a", "b", "copy"]).await.unwrap();
+    let traffic = json!({ "a": 0.5, "b": 0.5 });
+    let policy = one_endpoint(json!({ "name": "e", "traffic": traffic, "shadow": { "copy": 1 } }));
+    let setup = Setup { module: Some(module), ..Setup::new(policy.as_str(), &backends) };
+    let envoy = Envoy::start(&setup).await.unwrap();
+    let client = envoy.client(Http::V1);
+    let keys: Vec<_> = (0..20).map(|n| format!("user-{n}")).collect();
+    let placed = async || {
+        let mut placed = Vec::new();
+        for key in &keys {
+            let answer = client.get("/", &[("x-serve-shard-key", key)]).await.unwrap();
+            placed.push(served_by(&answer).map(str::to_owned));
+        }
+        placed
+    };
+    let before = placed().await;
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    let copied = async || envoy.outcomes("copy", "2xx").await.unwrap();
+    wait_until("all is copied", async || copied().await == 20).await.unwrap();
+    let reloads = async || envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap();
+    for death in 1..=3 {
+        // In flight: a request whose upstream takes its time, and one that is still coming in.
+        backends.iter().for_each(|backend| backend.answer_after(Duration::from_secs(1)));
+        let seen = || backends.iter().take(2).map(Backend::count).sum::<u64>();
+        let before_slow = seen();
+        let slow = tokio::spawn({
+            let client = client.clone();
+            async move { client.get("/slow", &[]).await.unwrap() }
+        });
+        let (mut sender, body) = Channel::<bytes::Bytes>::new(1);
+        let upload = tokio::spawn({
+            let client = client.clone();
+            async move { client.send_body("PUT", "/upload", [], body).await.unwrap() }
+        });
+        let bytes_before: u64 = backends.iter().map(Backend::body_bytes).sum();
+        sender.send_data("half".into()).await.unwrap();
+        wait_until("both are in flight", async || {
+            seen() > before_slow && backends.iter().map(Backend::body_bytes).sum::<u64>() > bytes_before
+        })
+        .await
+        .unwrap();
+        backends.iter().for_each(|backend| backend.answer_after(Duration::ZERO));
+        // The one that kills the VM.
+        let (mut killer, body) = Channel::new(1);
+        let trap = tokio::spawn({
+            let client = envoy.client(Http::V2);
+            async move { client.send_body("POST", "/", [], body).await }
+        });
+        killer.send_data("body".into()).await.unwrap();
+        killer
+            .send_trailers(HeaderMap::from_iter([(http::HeaderName::from_static("x-a"), "1".parse().unwrap())]))
+            .await
+            .unwrap();
+        drop(killer);
+        let killed = trap.await.unwrap().unwrap();
+        assert_eq!(killed.status(), StatusCode::SERVICE_UNAVAILABLE);
+        // Each fails when it has to do with the filter next.
+        sender.send_data("rest".into()).await.unwrap();
+        drop(sender);
+        for (what, request) in [("the slow one", slow), ("the upload", upload)] {
+            let answer = request.await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{what}");
+        }
+        // The VM has lived for longer than the back-off: the next request starts it anew, and is served.
+        assert_eq!(placed().await, before, "after death {death}");
+        assert_eq!(reloads().await, death);
+        let copies = copied().await;
+        client.get("/", &[]).await.unwrap();
+        wait_until("copies are sent", async || copied().await > copies).await.unwrap();
+    }
+    assert!(envoy.log().contains("unreachable"), "another death");
+}
