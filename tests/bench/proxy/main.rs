@@ -9,7 +9,7 @@ mod times;
 use std::process::ExitCode;
 
 use clap::Parser;
-use testbed::backend::{Backend, named};
+use testbed::backend::Backend;
 use testbed::build_filter;
 
 use crate::report::Report;
@@ -45,8 +45,6 @@ async fn main() -> anyhow::Result<ExitCode> {
         scenarios.iter().filter(|wanted| is_wanted(wanted)).filter_map(|wanted| wanted.baseline).collect();
     scenarios.retain(|scenario| is_wanted(scenario) || baselines.contains(&scenario.name));
     let backends = Backend::start_all(BACKENDS).await?;
-    // Copies are counted by what has come.
-    named(&backends, "dark").take_count();
     let mut report = Report::new(&filter)?;
     for scenario in &scenarios {
         eprintln!("counting instructions: {}", scenario.name);

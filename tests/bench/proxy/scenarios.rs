@@ -1,8 +1,10 @@
 //! What is compared.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures_util::stream;
 use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
@@ -64,15 +66,9 @@ pub fn all(empty: &Path) -> Vec<Scenario> {
         adapt,
         body,
     };
-    let ours = |name, baseline, bound, policy: Value, body| Scenario {
-        name,
-        baseline: Some(baseline),
-        bound: Some(bound),
-        reached: None,
+    let ours = |name, baseline, policy: Value, body| Scenario {
         policy: policy.to_string(),
-        module: None,
-        adapt: |_| (),
-        body,
+        ..native(name, Some(baseline), |_| (), body)
     };
     let split = json!({ "v1": 0.9, "v2": 0.1 });
     let with =
@@ -98,50 +94,35 @@ pub fn all(empty: &Path) -> Vec<Scenario> {
             ..native("an empty Wasm filter", Some(GET), without_routing, Body::None)
         },
         Scenario {
+            bound: Some(Bound::AtMost(30_000.0)),
             reached: Some(34_000.0),
             ..ours(
                 "(a) catch-all, split only",
                 GET,
-                Bound::AtMost(30_000.0),
                 with(false, json!({ "name": "all", "traffic": split, "affinity": null })),
                 Body::None,
             )
         },
         Scenario {
+            bound: Some(Bound::AtMost(50_000.0)),
             reached: Some(57_000.0),
-            ..ours(SPLIT_BY_KEY, GET, Bound::AtMost(50_000.0), with(false, ranker.clone()), Body::None)
+            ..ours(SPLIT_BY_KEY, GET, with(false, ranker.clone()), Body::None)
         },
-        ours("(c) = b, response metrics", GET, Bound::AtMost(80_000.0), with(true, ranker.clone()), Body::None),
         Scenario {
+            bound: Some(Bound::AtMost(80_000.0)),
+            ..ours("(c) = b, response metrics", GET, with(true, ranker.clone()), Body::None)
+        },
+        Scenario {
+            bound: Some(Bound::Beside(SPLIT_BY_KEY, 1.0, 25_000.0)),
             reached: Some(86_000.0),
-            ..ours(
-                "(d) = b, 10 % shadow of 1 KB bodies",
-                POST,
-                Bound::Beside(SPLIT_BY_KEY, 1.0, 25_000.0),
-                with(false, shadowed(0.1)),
-                Body::Small(1024),
-            )
+            ..ours("(d) = b, 10 % shadow of 1 KB bodies", POST, with(false, shadowed(0.1)), Body::Small(1024))
         },
         Scenario {
+            bound: Some(Bound::Beside(SPLIT_BY_KEY, 1.3, 0.0)),
             reached: Some(75_000.0),
-            ..ours(
-                "(e) = b, 50 endpoints x 10 cohorts",
-                GET,
-                Bound::Beside(SPLIT_BY_KEY, 1.3, 0.0),
-                many(&split),
-                Body::None,
-            )
+            ..ours("(e) = b, 50 endpoints x 10 cohorts", GET, many(&split), Body::None)
         },
-        Scenario {
-            bound: None,
-            ..ours(
-                "(f) = b, 4 x 64 KiB bodies, all shadowed",
-                UPLOAD,
-                Bound::AtMost(0.0),
-                with(false, shadowed(1.0)),
-                Body::Chunks(4, 64 << 10),
-            )
-        },
+        ours("(f) = b, 4 x 64 KiB bodies, all shadowed", UPLOAD, with(false, shadowed(1.0)), Body::Chunks(4, 64 << 10)),
     ]
 }
 
@@ -155,24 +136,22 @@ fn many(split: &Value) -> Value {
     json!({ "metrics": { "responses": false }, "endpoints": (0..50).map(endpoint).collect::<Vec<_>>() })
 }
 
+/// Replaces all routes by one that the routing header does not steer.
 fn route(bootstrap: &mut Value, route: Value) {
+    connection_manager(bootstrap)["early_header_mutation_extensions"] = json!([]);
     *routes(bootstrap) = vec![json!({ "match": { "prefix": "/" }, "route": route })];
 }
 
 fn without_filter(bootstrap: &mut Value) {
-    let manager = connection_manager(bootstrap);
-    if let Some(filters) = manager["http_filters"].as_array_mut() {
+    if let Some(filters) = connection_manager(bootstrap)["http_filters"].as_array_mut() {
         filters.remove(0);
     }
-    manager["early_header_mutation_extensions"] = json!([]);
 }
 
 fn shipped(bootstrap: &mut Value) {
-    let manager = connection_manager(bootstrap);
-    if let Some(filters) = manager["http_filters"].as_array_mut() {
-        filters.remove(0);
-    }
-    let mutations = &mut manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"];
+    without_filter(bootstrap);
+    let mutations =
+        &mut connection_manager(bootstrap)["early_header_mutation_extensions"][0]["typed_config"]["mutations"];
     mutations[0]["append"]["header"]["value"] = json!("v1");
 }
 
@@ -182,7 +161,6 @@ fn plain(bootstrap: &mut Value) {
 }
 
 fn without_routing(bootstrap: &mut Value) {
-    connection_manager(bootstrap)["early_header_mutation_extensions"] = json!([]);
     route(bootstrap, json!({ "cluster": "v1" }));
 }
 
@@ -240,23 +218,9 @@ impl Scenario {
             Body::Small(size) => client.send_body("POST", "/rank?q=1", headers, Full::from(vec![b'x'; size])).await,
             Body::Chunks(count, size) => {
                 let chunk = Bytes::from(vec![b'x'; size]);
-                let frames = (0..count).map(move |_| Ok(Frame::data(chunk.clone())));
-                client.send_body("POST", "/rank?q=1", headers, StreamBody::new(Frames(frames.collect()))).await
+                let frames = (0..count).map(move |_| Ok::<_, Infallible>(Frame::data(chunk.clone())));
+                client.send_body("POST", "/rank?q=1", headers, StreamBody::new(stream::iter(frames))).await
             }
         }
-    }
-}
-
-/// Frames that are all there.
-struct Frames(std::collections::VecDeque<Result<Frame<Bytes>, std::convert::Infallible>>);
-
-impl futures_core::Stream for Frames {
-    type Item = Result<Frame<Bytes>, std::convert::Infallible>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        std::task::Poll::Ready(self.0.pop_front())
     }
 }
