@@ -25,7 +25,7 @@ impl Source {
     /// Whether `test` holds for one of the values, asked in order.
     pub(crate) fn any(&self, request: &impl Request, mut test: impl FnMut(&[u8]) -> bool) -> bool {
         match self {
-            Self::Header(name) => request.header(name).any(test),
+            Self::Header(name) => request.header(name).any(|value| test(trim(value))),
             Self::Cookie(wanted) => request
                 .header("cookie")
                 .any(|header| cookies(header).any(|(name, value)| name == wanted.as_bytes() && test(value))),
@@ -78,10 +78,19 @@ pub(crate) fn source_ip(request: &impl Request) -> Option<IpAddr> {
 fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let (name, value) = split_at_equals(pair)?;
-        let value = value.trim_ascii();
+        let value = trim(value);
         let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        Some((name.trim_ascii(), unquoted.unwrap_or(value)))
+        Some((trim(name), unquoted.unwrap_or(value)))
     })
+}
+
+/// `value` without the spaces and tabs around it, which are no part of it: over HTTP/1.1 the host takes them off a header,
+/// over HTTP/2 it does not.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(is_part).unwrap_or(value.len());
+    let end = value.iter().rposition(is_part).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
 }
 
 /// The parameters of a target's query string, as they were sent: nothing is decoded.

@@ -134,7 +134,7 @@ impl Stage {
         let vms = self.envoy.stat("wasm.envoy.wasm.runtime.v8.created").await.unwrap();
         assert!(vms > 0, "no VM was created");
         for group in groups {
-            let (rule, as_it_is) = (group[0].rule.clone(), group[0].arrives_as_it_is);
+            let rule = group[0].rule.clone();
             let start = Instant::now();
             let sends: Vec<_> =
                 group.into_iter().map(|hostile| tokio::spawn(send(self.envoy.address, hostile))).collect();
@@ -143,7 +143,7 @@ impl Stage {
                 outcomes.push(send.await.unwrap());
             }
             let time = start.elapsed();
-            let arrived = self.judge_received(&rule, as_it_is);
+            let arrived = self.judge_received(&rule);
             self.send_good(&rule).await;
             let decided = self.decided_by_living_filter(&rule, vms).await - self.good - tally.decided;
             tally.add(&rule, outcomes, time, decided, arrived);
@@ -185,11 +185,11 @@ impl Stage {
         let answer = answer.unwrap_or_else(|error| panic!("{rule}: the good request behind it fails: {error:#}"));
         assert_eq!(served_by(&answer), Some(expected.as_str()), "{rule}: the good request behind it");
         assert_eq!(answer.headers()["x-traffic-backend"], expected.as_str(), "{rule}");
-        self.judge_received(rule, true);
+        self.judge_received(rule);
     }
 
     /// Judges what backends were sent by the policy, and says how much came of a client.
-    fn judge_received(&self, rule: &str, as_it_is: bool) -> u64 {
+    fn judge_received(&self, rule: &str) -> u64 {
         let mut arrived = 0;
         for backend in &self.backends {
             for received in backend.take_received() {
@@ -198,7 +198,7 @@ impl Stage {
                     arrived += 1;
                     assert_eq!(received.header("x-variant"), [backend.name.as_str()], "{rule}: {received:?}");
                     assert_eq!(received.header("x-traffic-cluster"), Vec::<String>::new(), "{rule}: {received:?}");
-                    let expected = self.expected(&received).filter(|_| as_it_is);
+                    let expected = self.expected(&received);
                     assert!(
                         expected.is_none_or(|name| name == backend.name),
                         "{rule}: not {expected:?} got {received:?}"
@@ -251,7 +251,7 @@ impl Stage {
             // A backend itself may refuse what Envoy lets through.
             assert_eq!(copies.get("2xx"), Some(&at_backend), "{backend}");
         }
-        self.judge_received("at the end", true);
+        self.judge_received("at the end");
         tally.decided = decided().await - self.good;
     }
 }

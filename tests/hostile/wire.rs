@@ -49,8 +49,6 @@ struct Case {
     rounds: Option<u32>,
     #[serde(default)]
     stays_open: bool,
-    /// Why the backend sees something else than the filter did, if so.
-    arrives_changed: Option<String>,
 }
 
 /// What is sent on one connection.
@@ -61,8 +59,6 @@ pub(crate) struct Hostile {
     last_stream: Option<u32>,
     /// Whether it is over while the client still waits.
     pub(crate) stays_open: bool,
-    /// Whether the backend sees what the filter saw.
-    pub(crate) arrives_as_it_is: bool,
 }
 
 /// What stands for `•` and `№`.
@@ -132,8 +128,7 @@ impl Case {
             frame(kind("PING"), 0, 0, b"all read", &mut bytes);
         }
         let rule = format!("{}: {}", if last_stream.is_some() { "HTTP/2" } else { "HTTP/1.1" }, self.rule);
-        let arrives_as_it_is = self.arrives_changed.is_none();
-        Hostile { rule, bytes, last_stream, stays_open: self.stays_open, arrives_as_it_is }
+        Hostile { rule, bytes, last_stream, stays_open: self.stays_open }
     }
 }
 

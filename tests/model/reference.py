@@ -72,8 +72,8 @@ def cluster_of(policy: dict, backend: str) -> str:
 
 
 def values_of_header(request: dict, name: str) -> list[bytes]:
-    """Names of headers are case-insensitive."""
-    return [value.encode("latin-1") for known, value in request["headers"] if known.lower() == name.lower()]
+    """Names of headers are case-insensitive. Spaces around values are no part of them."""
+    return [value.encode("latin-1").strip(b" \t") for known, value in request["headers"] if known.lower() == name.lower()]
 
 
 def split_target(request: dict) -> tuple[bytes | None, bytes]:

@@ -46,7 +46,7 @@ fn plain_cookies(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cookies = Vec::new();
     for part in header.split(|byte| *byte == b';') {
         if let Some(at) = part.iter().position(|byte| *byte == b'=') {
-            let (name, mut value) = (part[..at].trim_ascii(), part[at + 1..].trim_ascii());
+            let (name, mut value) = (trim(&part[..at]), trim(&part[at + 1..]));
             if value.len() >= 2 && value[0] == b'"' && value[value.len() - 1] == b'"' {
                 value = &value[1..value.len() - 1];
             }
@@ -54,6 +54,14 @@ fn plain_cookies(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         }
     }
     cookies
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    let mut value = value;
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn plain_parameters(path: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
