@@ -4,6 +4,7 @@
 //! it has counted something.
 
 use std::cell::{OnceCell, RefCell};
+use std::time::Duration;
 
 use super::host::{self, MetricType};
 use crate::decision::{Decision, Reason};
@@ -22,8 +23,10 @@ thread_local! {
 struct Metrics {
     numbers: Numbers,
     ids: Vec<Option<u32>>,
-    /// Whether it is a share that the policy in force asks for.
+    /// Whether it is a share that the policy told last asks for.
     is_share: Vec<bool>,
+    /// The hash of the policy that was told last, and when.
+    told: (u64, Duration),
 }
 
 /// Counts requests and responses by endpoint, cohort and backend.
@@ -77,6 +80,17 @@ impl Requests {
     }
 }
 
+/// Tells anew which policy is in force if another was told last: the host may take up again the root context of an
+/// earlier policy, without a word to it.
+///
+/// At most once a second: two policies may share a VM, and requests of both come by turns.
+pub(super) fn still_in_force(policy: &Policy) {
+    let (hash, time) = METRICS.with_borrow(|metrics| metrics.told);
+    if hash != policy.hash && host::now().abs_diff(time) >= Duration::from_secs(1) {
+        in_force(policy);
+    }
+}
+
 /// Tells which policy is in force, and the shares that it asks for.
 pub(super) fn in_force(policy: &Policy) {
     let before = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.is_share));
@@ -96,6 +110,7 @@ pub(super) fn in_force(policy: &Policy) {
             }
         }
     });
+    METRICS.with_borrow_mut(|metrics| metrics.told = (policy.hash, host::now()));
     let info = concat!("version=.=", env!("CARGO_PKG_VERSION"), ";.;traffic_policy_policy_info");
     if let Some(id) = resolve(MetricType::Gauge, info.to_owned()) {
         host::record(id, policy.hash);

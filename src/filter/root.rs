@@ -57,6 +57,9 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        if let Some(in_force) = &self.in_force {
+            metrics::still_in_force(&in_force.policy);
+        }
         Some(Box::new(Http::new(self.in_force.clone())))
     }
 
