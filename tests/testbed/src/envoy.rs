@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,6 +35,8 @@ pub struct Setup {
     pub module: Option<PathBuf>,
     /// Runs under callgrind, which counts nothing until it is told to.
     pub callgrind: bool,
+    /// Has a clock of its own, which [`Envoy::set_clock`] sets.
+    pub own_clock: bool,
     /// The control plane that gives it the filter and its policy, in place of the file.
     pub control_plane: Option<SocketAddr>,
     /// A last change to the bootstrap.
@@ -72,6 +75,7 @@ impl Setup {
             fixed_ports: false,
             module: None,
             callgrind: false,
+            own_clock: false,
             control_plane: None,
             adapt: |_| (),
         }
@@ -91,6 +95,9 @@ impl Envoy {
         put_configuration(folder.path(), &wasm, &string_value(&setup.policy))?;
         let log = fs::File::create(folder.path().join("envoy.log"))?;
         let mut command = if setup.callgrind { under_callgrind(folder.path())? } else { Command::new(executable()?) };
+        if setup.own_clock {
+            own_clock(&mut command, folder.path())?;
+        }
         let process = command
             .arg("--config-path")
             .arg(folder.path().join("envoy.json"))
@@ -217,6 +224,14 @@ impl Envoy {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         verdict.context("no verdict")
+    }
+
+    /// Sets the clock of an Envoy with a clock of its own so many seconds before or after that of the machine.
+    ///
+    /// # Errors
+    /// When its file can't be written.
+    pub fn set_clock(&self, offset: i64) -> anyhow::Result<()> {
+        set_clock(self.folder.path(), offset)
     }
 
     /// Reads a page of Envoy's admin interface.
@@ -358,6 +373,24 @@ pub fn executable() -> anyhow::Result<PathBuf> {
     static SAY_ONCE: Once = Once::new();
     SAY_ONCE.call_once(|| eprintln!("Envoy: {}", path.display()));
     Ok(path)
+}
+
+/// Gives a program a clock of its own.
+fn own_clock(command: &mut Command, folder: &Path) -> anyhow::Result<()> {
+    set_clock(folder, 0)?;
+    let library = folder.join("clock.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(project().join("tests/testbed/src/clock.c"));
+    let status = compiler.status().context("start cc")?;
+    ensure!(status.success(), "cc: {status}");
+    command.env("LD_PRELOAD", library).env("CLOCK_OFFSET", folder.join("clock"));
+    Ok(())
+}
+
+fn set_clock(folder: &Path, offset: i64) -> anyhow::Result<()> {
+    // In place: it is mapped into Envoy's memory.
+    let mut clock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("clock"))?;
+    Ok(clock.write_all(&offset.to_ne_bytes())?)
 }
 
 fn policy_file(folder: &Path) -> PathBuf {
