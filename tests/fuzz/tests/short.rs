@@ -1,16 +1,6 @@
 //! Each check for a moment: over seeds, and over changes of them that are the same in every run.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test fails by panicking"
-)]
-
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
 
 /// SplitMix64.
 struct Random(u64);
@@ -47,37 +37,12 @@ impl Random {
     }
 }
 
-fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The policies of the tables of cases, and what fuzzers have found.
-fn seeds(check: &str) -> Vec<Vec<u8>> {
-    let files = |folder: PathBuf| {
-        fs::read_dir(folder).into_iter().flatten().map(|entry| fs::read(entry.unwrap().path()).unwrap())
-    };
-    let mut seeds: Vec<_> = files(tests().join("fuzz/seeds").join(check)).collect();
-    match check {
-        "policy" => seeds.extend(files(tests().join("cases")).filter_map(|table| {
-            let table: Value = serde_json::from_slice(&table).ok()?;
-            Some(table.get("policy")?.to_string().into_bytes())
-        })),
-        "values" => seeds.extend([
-            b"\x80/?a=1&key=x#a=2key=\"u\"; a=1;b".to_vec(),
-            b"\xff/?key=&a=%31&a".to_vec(),
-            b"\0a=\"1\"; =; key=1=2".to_vec(),
-        ]),
-        _ => {}
-    }
-    seeds
-}
-
 #[test]
 fn what_must_hold_holds() {
     const CHANGES: usize = 20_000;
     let mut random = Random(1);
     for (name, check) in fuzz::CHECKS {
-        let seeds = seeds(name);
+        let seeds = fuzz::seeds(name);
         assert!(name != "policy" || seeds.len() >= 10, "the tables of cases have policies");
         seeds.iter().for_each(|seed| check(seed));
         for _ in 0..CHANGES {
