@@ -50,11 +50,16 @@ bench: build tools ## count instructions and measure times beside native Envoy, 
 	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)
 	$(if $(SHORT),,cargo run --quiet --release --package native-bench)
 
-lint: wasm-target ## check formatting, lints (native and wasm32) and docs
+lint: wasm-target .tools/cargo/bin/cargo-deny ## check formatting, lints (native and wasm32), docs, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo clippy --package traffic-policy --lib --target wasm32-wasip1 -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --package traffic-policy --no-deps --document-private-items
+	.tools/cargo/bin/cargo-deny --workspace check licenses sources
+	.tools/cargo/bin/cargo-deny --exclude-dev --target wasm32-wasip1 check bans
+
+advisories: .tools/cargo/bin/cargo-deny ## look the dependencies up in RustSec's database, which is fetched from its repository
+	.tools/cargo/bin/cargo-deny --workspace check advisories
 
 build: wasm-target binaryen ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
 	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
