@@ -30,15 +30,19 @@ picture: build tools ## draw the README's picture of `trafficctl top` from a rea
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
 
-soak: build tools ## send a million requests with copies and watch memory and counters (SOAK_REQUESTS= for fewer)
-	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) cargo test --test soak -- --nocapture
+soak: build tools ## send all that the machine gives while policies change, and check every answer and count (SOAK_SECONDS=, 600)
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --test soak -- --nocapture
 
 fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
-	cargo run --quiet --package fuzz -- target/fuzz
+	cargo run --quiet --package fuzz -- write target/fuzz
 	for check in policy decide values copy; do \
-		PATH=$(CURDIR)/.tools/cargo/bin:$$PATH RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz/$$check -- \
+		export PATH=$(CURDIR)/.tools/cargo/bin:$$PATH RUSTC_BOOTSTRAP=1; \
+		cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz/$$check -- \
 			-max_total_time=$(or $(FUZZ_SECONDS),1800) -print_final_stats=1 || exit 1; \
+		mkdir -p target/fuzz-kept/$$check; \
+		cargo fuzz run --fuzz-dir tests/fuzz/cargo $$check target/fuzz-kept/$$check target/fuzz/$$check -- -set_cover_merge=1 || exit 1; \
 	done
+	cargo run --quiet --package fuzz -- keep target/fuzz-kept
 
 # Cargo's helpers, built already: only what is rarely run needs them.
 .tools/cargo/bin/cargo-%:

@@ -8,13 +8,12 @@ mod copy;
 mod decide;
 mod policy;
 mod request;
-mod seeds;
+pub mod seeds;
 mod values;
 
 pub use copy::copy;
 pub use decide::decide;
 pub use policy::policy;
-pub use seeds::seeds;
 pub use values::values;
 
 /// A check, by name.

@@ -1,17 +1,19 @@
-//! Writes the seeds of all checks where libFuzzer reads them: a folder for each check, in the folder that is named.
+//! Between the seeds and libFuzzer, which has them as files: `write FOLDER` writes them there, `keep FOLDER` takes over what is
+//! there; a folder in it for each check.
 
-#![allow(clippy::unwrap_used, reason = "a tool of the tests, with one user: the Makefile")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a tool of the tests, with one user: the Makefile")]
 
-use std::fs;
 use std::path::PathBuf;
 
 fn main() {
-    let into = PathBuf::from(std::env::args_os().nth(1).unwrap());
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next().unwrap();
+    let folder = PathBuf::from(arguments.next().unwrap());
     for (check, _) in fuzz::CHECKS {
-        let folder = into.join(check);
-        fs::create_dir_all(&folder).unwrap();
-        for (number, seed) in fuzz::seeds(check).iter().enumerate() {
-            fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
+        match verb.as_str() {
+            "write" => fuzz::seeds::write(check, &folder.join(check)),
+            "keep" => fuzz::seeds::keep(check, &folder.join(check)),
+            _ => panic!("write or keep"),
         }
     }
 }

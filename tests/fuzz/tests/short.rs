@@ -42,7 +42,7 @@ fn what_must_hold_holds() {
     const CHANGES: usize = 20_000;
     let mut random = Random(1);
     for (name, check) in fuzz::CHECKS {
-        let seeds = fuzz::seeds(name);
+        let seeds = fuzz::seeds::seeds(name);
         assert!(name != "policy" || seeds.len() >= 10, "the tables of cases have policies");
         seeds.iter().for_each(|seed| check(seed));
         for _ in 0..CHANGES {
