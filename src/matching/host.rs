@@ -72,6 +72,7 @@ mod tests {
         for (pattern, host, expected) in [
             ("example.com", "example.com", true),
             ("example.com", "EXAMPLE.com:8080", true),
+            ("example.com", "example.com:http", false),
             ("Example.COM", "example.com", true),
             ("example.com", "a.example.com", false),
             ("example.com", "example.com.evil", false),

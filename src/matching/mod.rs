@@ -154,3 +154,36 @@ fn write_joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], separa
 pub(crate) fn is_one_of(methods: &[String], method: Option<&[u8]>) -> bool {
     method.is_some_and(|method| methods.iter().any(|known| known.as_bytes() == method))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_match_is_told_in_words() {
+        for (fields, expected) in [
+            (r#""match": {}"#, "any request"),
+            (r#""route": "/""#, "path is under /"),
+            (r#""route": "/a/", "methods": ["GET", "PUT"]"#, "path is under /a and method is GET or PUT"),
+            (r#""match": [{"path": {"exact": "/a"}}, {}]"#, r#"path is "/a", or any request"#),
+            (r#""match": {"path": {"regex": "/a|/b"}}"#, r#"path matches the regex "/a|/b""#),
+            (r#""match": {"hosts": ["A.example", "*.b.example"]}"#, "host is a.example or *.b.example"),
+            (
+                r#""match": {"source_ip": ["10.0.0.0/8", "2001:db8::/32"]}"#,
+                "client's address is in 10.0.0.0/8 or 2001:db8::/32",
+            ),
+            (
+                r#""match": {"headers": [{"name": "X-A", "prefix": "b", "ignore_case": true}], "cookies": [{"name": "c", "present": false}]}"#,
+                r#"header x-a starts with "b" in any case and no cookie c is there"#,
+            ),
+            (
+                r#""match": {"query": [{"name": "q", "suffix": "1"}], "properties": [{"path": ["a", "b"], "contains": "2", "invert": true}]}"#,
+                r#"query parameter q ends with "1" and no property a/b contains "2""#,
+            ),
+        ] {
+            let policy = format!(r#"{{"endpoints": [{{"name": "e", "traffic": {{"v1": 1}}, {fields}}}]}}"#);
+            let policy = Policy::from_json(policy.as_bytes()).unwrap().policy;
+            assert_eq!(policy.endpoints[0].matching(), expected, "{fields}");
+        }
+    }
+}

@@ -107,4 +107,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn only_an_exact_text_in_its_own_case_takes_one_value() {
+        let text = |kind, ignore_case| Text::new(kind, "a".to_owned(), ignore_case);
+        assert_eq!(text(Kind::Exact, false).as_exact(), Some(b"a".as_slice()));
+        assert_eq!(text(Kind::Exact, true).as_exact(), None);
+        assert_eq!(text(Kind::Prefix, false).as_exact(), None);
+    }
+
+    #[test]
+    fn regexes_of_the_same_text_are_equal() {
+        let regex = |pattern| Kind::Regex(Regex::new(pattern).unwrap());
+        assert_eq!(regex("a"), regex("a"));
+        assert_ne!(regex("a"), regex("b"));
+        assert_ne!(regex("a"), Kind::Exact);
+    }
 }

@@ -36,11 +36,11 @@ mod tests {
 
     #[test]
     fn no_more_events_than_the_limit_pass_in_the_long_run() {
-        for per_second in [0.5, 1.0, 10.0, 1000.0] {
+        for per_second in [0.5, 1.0, 10.0, 500.0] {
             let mut limit = RateLimit::new(per_second);
             let start = Duration::from_secs(1_800_000_000);
-            let passed = (0..100_000).filter(|ms| limit.take(start + Duration::from_millis(*ms))).count() as f64;
-            let expected = per_second * 100.0 + per_second.max(1.0);
+            let passed = (0..10_000).filter(|ms| limit.take(start + Duration::from_millis(*ms))).count() as f64;
+            let expected = per_second * 10.0 + per_second.max(1.0);
             assert!((passed - expected).abs() <= expected / 100.0 + 1.0, "{passed} of {expected} at {per_second}");
         }
     }

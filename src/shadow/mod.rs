@@ -223,4 +223,30 @@ mod tests {
             assert!(!none.takes(draw));
         }
     }
+
+    #[test]
+    fn a_draw_at_the_fraction_itself_is_not_copied() {
+        // Below a half, where a fraction can be this precise.
+        let draw = (0..).find(|draw| unit(mix(*draw)) < 0.5).unwrap();
+        let at = Draw { fraction: unit(mix(draw)), hash: 0 };
+        assert!(!at.takes(draw));
+        assert!(Draw { fraction: at.fraction.next_up(), ..at }.takes(draw));
+    }
+
+    #[test]
+    fn a_shadow_tells_what_it_copies() {
+        let shadow = |filter| {
+            let backend = Arc::new(Backend { name: "b".into(), cluster: "b".into() });
+            Shadow::new(0, "e".into(), backend, 0.25, filter, Via::Mirror("unused".into()))
+        };
+        let any = shadow(Filter::default());
+        assert_eq!((any.fraction(), any.is_by_key(), any.methods(), any.only_from()), (0.25, false, None, None));
+        let (methods, only_from) = (["GET".to_owned()], ["v1".to_owned(), "v2".to_owned()]);
+        let some =
+            shadow(Filter { by_key: true, methods: Some(methods.to_vec()), only_from: Some(only_from.to_vec()) });
+        assert_eq!(
+            (some.is_by_key(), some.methods(), some.only_from()),
+            (true, Some(&methods[..]), Some(&only_from[..]))
+        );
+    }
 }

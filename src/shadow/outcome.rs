@@ -102,6 +102,7 @@ mod tests {
     fn an_answer_of_envoys_own_is_told_from_the_upstreams() {
         for (status, is_grpc, from_upstream, expected) in [
             (b"200".as_slice(), false, true, Outcome::Answered(2)),
+            (b"200", false, false, Outcome::Answered(2)),
             (b"200", true, true, Outcome::Answered(2)),
             (b"200", true, false, Outcome::Reset),
             (b"503", false, true, Outcome::Answered(5)),
@@ -113,6 +114,25 @@ mod tests {
             (b"", false, false, Outcome::Reset),
         ] {
             assert_eq!(Outcome::of_answer(status, is_grpc, || from_upstream), expected, "{status:?} {from_upstream}");
+        }
+    }
+
+    #[test]
+    fn each_outcome_has_its_name() {
+        for (outcome, name) in [
+            (Outcome::Answered(1), "1xx"),
+            (Outcome::Answered(2), "2xx"),
+            (Outcome::Answered(3), "3xx"),
+            (Outcome::Answered(4), "4xx"),
+            (Outcome::Answered(5), "5xx"),
+            (Outcome::TimedOut, "timeout"),
+            (Outcome::Reset, "reset"),
+            (Outcome::Unavailable, "unavailable"),
+            (Outcome::UnknownCluster, "unknown_cluster"),
+            (Outcome::Mirrored, "mirrored"),
+            (Outcome::Skipped(Skip::Rate), "skipped_rate"),
+        ] {
+            assert_eq!(outcome.name(), name);
         }
     }
 }
