@@ -10,6 +10,7 @@ mod loader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use loader::{Image, digest};
 use tempfile::TempDir;
 
 /// A module that does nothing, with enough behind it for the compression to show.
@@ -109,6 +110,30 @@ fn what_is_no_module_is_refused() {
             assert!(error.contains("module.wasm is not a WebAssembly module"), "{error}");
             assert!(!desk.path("out").exists());
         }
+    }
+}
+
+#[test]
+fn the_digests_of_manifest_and_module_are_printed() {
+    for form in ["image", "artifact"] {
+        let desk = Desk::new();
+        let report = desk.ok(&format!("{form} --module module.wasm --version 1.2.3 --output out"));
+        assert_eq!(printed(&report, "manifest"), Image::read(&desk.path("out")).descriptor["digest"], "{form}");
+        assert_eq!(printed(&report, "module"), digest(&wasm()), "{form}");
+    }
+}
+
+#[test]
+fn a_second_run_writes_the_same_bytes_over_the_first() {
+    for form in ["image", "artifact"] {
+        let desk = Desk::new();
+        let written = |folder| {
+            desk.ok(&format!("{form} --module module.wasm --version 1.2.3 --output {folder}"));
+            contents(&desk.path(folder))
+        };
+        let first = written("out");
+        assert_eq!(written("out"), first, "{form}");
+        assert_eq!(written("a/new/folder"), first, "{form}");
     }
 }
 
