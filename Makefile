@@ -53,7 +53,7 @@ fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what
 
 prove: tools ## all that `make test` proves at length, and what takes too long for it (hours)
 	MODEL_CASES=100000 ENVOY_CASES=1000 $(MAKE) test
-	$(MAKE) soak coverage miri mutants fuzz
+	$(MAKE) --jobs=1 soak coverage miri mutants fuzz
 
 coverage: .tools/cargo/bin/cargo-llvm-cov ## measure which lines of the core its tests run, without Envoy: at least 95 %
 	rustup component add llvm-tools
@@ -65,7 +65,7 @@ miri: ## run the core's unit tests in an interpreter that finds undefined behavi
 	cargo +$(MIRI) miri test --package traffic-policy --lib
 
 mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and see the tests fail (an hour)
-	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants --output target
+	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants
 
 # Not to be had built; takes minutes.
 .tools/bin/cargo-mutants:

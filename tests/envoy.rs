@@ -279,6 +279,36 @@ async fn the_same_key_reaches_the_same_backend_on_every_worker_and_proxy_with_ei
 // ---------------------------------------------------------------------------------------------------------- spoofing
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_needs_no_call_that_the_shipped_file_allows_for_something_else() {
+    let shipped = std::fs::read_to_string(project().join("envoy/traffic-policy.yaml")).unwrap();
+    let for_others = shipped.lines().filter(|line| line.contains("# for ") && line.ends_with(" only"));
+    let for_others: Vec<_> = for_others.map(|line| line.trim().split_once(':').unwrap().0).collect();
+    assert!(for_others.len() >= 5, "{for_others:?}");
+    let backends = Backend::start_all(["a"]).await.unwrap();
+    let policy = json!({ "metrics": { "responses": false }, "endpoints": [{ "name": "e", "traffic": { "a": 1 } }] });
+    let envoy = Envoy::start(&Setup::new(policy.to_string(), &backends)).await.unwrap();
+    let verdict = envoy.judge(async || {
+        let mut file: Value = serde_json::from_slice(&std::fs::read(envoy.policy_file())?)?;
+        let vm = &mut file["resources"][0]["typed_config"]["config"]["vm_config"];
+        // One of its own, or the one that is there would do.
+        vm["vm_id"] = json!("restricted");
+        let allowed = &mut vm["capability_restriction_config"]["allowed_capabilities"];
+        for call in &for_others {
+            allowed.as_object_mut().unwrap().remove(*call).unwrap();
+        }
+        let new = envoy.folder().join("new");
+        std::fs::write(&new, file.to_string())?;
+        Ok(std::fs::rename(new, envoy.policy_file())?)
+    });
+    assert_eq!(verdict.await.unwrap(), Verdict::InForce);
+    for _ in 0..200 {
+        let answer = envoy.client(Http::V1).get("/", &[]).await.unwrap();
+        assert_eq!(served_by(&answer), Some("a"));
+    }
+    assert!(!envoy.log().contains("panicked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_client_never_chooses_the_cluster() {
     let backends = Backend::start_all(["stable", "other"]).await.unwrap();
     backends.iter().for_each(Backend::remember);

@@ -4,7 +4,6 @@
 //! it has counted something.
 
 use std::cell::{OnceCell, RefCell};
-use std::time::Duration;
 
 use super::host::{self, MetricType};
 use crate::decision::{Decision, Reason};
@@ -25,8 +24,10 @@ struct Metrics {
     ids: Vec<Option<u32>>,
     /// Whether it is a share that the policy told last asks for.
     is_share: Vec<bool>,
-    /// The hash of the policy that was told last, and when.
-    told: (u64, Duration),
+    /// The hash of the policy that was told last.
+    told: u64,
+    /// How many requests in a row were those of another.
+    others: u32,
 }
 
 /// Counts requests and responses by endpoint, cohort and backend.
@@ -80,13 +81,17 @@ impl Requests {
     }
 }
 
-/// Tells anew which policy is in force if another was told last: the host may take up again the root context of an
-/// earlier policy, without a word to it.
+/// For a request: tells anew which policy is in force if another was told last. The host may take up again the root context
+/// of an earlier policy, without a word to it.
 ///
-/// At most once a second: two policies may share a VM, and requests of both come by turns.
+/// Only after many requests in a row: two policies may share a VM for a while, and requests of both come by turns.
 pub(super) fn still_in_force(policy: &Policy) {
-    let (hash, time) = METRICS.with_borrow(|metrics| metrics.told);
-    if hash != policy.hash && host::now().abs_diff(time) >= Duration::from_secs(1) {
+    const MANY: u32 = 100;
+    let others = METRICS.with_borrow_mut(|metrics| {
+        metrics.others = if metrics.told == policy.hash { 0 } else { metrics.others.saturating_add(1) };
+        metrics.others
+    });
+    if others >= MANY {
         in_force(policy);
     }
 }
@@ -110,7 +115,7 @@ pub(super) fn in_force(policy: &Policy) {
             }
         }
     });
-    METRICS.with_borrow_mut(|metrics| metrics.told = (policy.hash, host::now()));
+    METRICS.with_borrow_mut(|metrics| (metrics.told, metrics.others) = (policy.hash, 0));
     let info = concat!("version=.=", env!("CARGO_PKG_VERSION"), ";.;traffic_policy_policy_info");
     if let Some(id) = resolve(MetricType::Gauge, info.to_owned()) {
         host::record(id, policy.hash);

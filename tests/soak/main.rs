@@ -96,7 +96,8 @@ async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_coun
         requests as f64 / seconds,
         generated.len(),
     );
-    // What lasts is there by then: code, connections, buffers, series.
+    // What lasts is there by then: code, connections, buffers, series. Not all of it after a few seconds.
     let (early, late) = (tenths[2], tenths[9]);
-    assert!(late <= early + early / 10, "memory grows: {tenths:?} MiB");
+    let more = early / if seconds > 120.0 { 10 } else { 5 };
+    assert!(late <= early + more, "memory grows: {tenths:?} MiB");
 }

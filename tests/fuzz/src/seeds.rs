@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What a check begins with: what fuzzers found worth keeping, and for policies those of the tables of cases and those that
-/// are refused.
+/// What a check begins with: what fuzzers found worth keeping, and what the tables of the tests have.
 pub fn seeds(check: &str) -> Vec<Vec<u8>> {
-    let mut seeds = kept(check);
+    let texts: Vec<String> = serde_json::from_value(parse(&file_of(check))).unwrap();
+    let kept = texts.iter().map(|text| text.chars().map(|byte| u8::try_from(byte).unwrap()).collect());
+    kept.chain(of_tables(check)).collect()
+}
+
+/// The policies of the tables of cases and those that are refused.
+fn of_tables(check: &str) -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
     if check == "policy" {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for table in files(&tests.join("cases")) {
@@ -30,12 +36,13 @@ pub fn write(check: &str, folder: &Path) {
     }
 }
 
-/// Keeps what libFuzzer has left in a folder as seeds of a check, but for what is long: the fuzzer makes it of the others again.
+/// Keeps what libFuzzer has left in a folder as the seeds of a check, but for what the tables have, and what is long: the fuzzer
+/// makes it of the others again.
 pub fn keep(check: &str, folder: &Path) {
     const LONGEST: usize = 200;
     let mut seeds: Vec<_> = files(folder).iter().map(|file| fs::read(file).unwrap()).collect();
-    seeds.extend(kept(check));
-    seeds.retain(|seed| seed.len() <= LONGEST);
+    let known = of_tables(check);
+    seeds.retain(|seed| seed.len() <= LONGEST && !known.contains(seed));
     seeds.sort();
     seeds.dedup();
     let text = |seed: Vec<u8>| seed.into_iter().map(char::from).collect::<String>();
@@ -46,11 +53,6 @@ pub fn keep(check: &str, folder: &Path) {
 /// The file with the seeds of a check. Each character stands for one byte.
 fn file_of(check: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(check).with_extension("json")
-}
-
-fn kept(check: &str) -> Vec<Vec<u8>> {
-    let texts: Vec<String> = serde_json::from_value(parse(&file_of(check))).unwrap();
-    texts.iter().map(|text| text.chars().map(|byte| u8::try_from(byte).unwrap()).collect()).collect()
 }
 
 fn parse(file: &Path) -> Value {
