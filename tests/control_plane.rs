@@ -33,7 +33,7 @@ impl Mesh {
     async fn start(policy: &str, backends: &[Backend]) -> Self {
         let (mesh, reply) = Self::start_and_hear(policy, backends).await;
         assert_eq!(reply, Reply::Ack);
-        assert_eq!(mesh.hash_in_force().await, hash(policy));
+        assert_eq!(mesh.envoy.policy_hash().await.unwrap(), hash(policy));
         mesh
     }
 
@@ -55,25 +55,21 @@ impl Mesh {
         let loads = |envoy: &Envoy| envoy.log().matches("traffic policy in force").count();
         let before = loads(&self.envoy);
         assert_eq!(self.control_plane.push(policy).await.unwrap(), Reply::Ack);
-        assert_eq!(self.hash_in_force().await, hash(policy));
+        assert_eq!(self.envoy.policy_hash().await.unwrap(), hash(policy));
         // Envoy acknowledges when the policy is loaded for a trial and on the main thread. The workers follow.
         wait_until("each worker loads the policy", async || loads(&self.envoy) == before + 2 + WORKERS).await.unwrap();
     }
 
     /// Pushes a bad policy, and finds it refused for these reasons and the policy before still in force.
     async fn push_bad(&mut self, policy: &str, errors: &[String], rule: &str) {
-        let before = self.hash_in_force().await;
+        let before = self.envoy.policy_hash().await.unwrap();
         let logged = self.envoy.log().len();
         assert_eq!(self.control_plane.push(policy).await.unwrap(), refused(), "{rule}");
         let log = self.envoy.log().split_off(logged);
         for error in errors {
             assert!(log.contains(&format!("traffic policy refused: {error}")), "{rule}: no {error:?} in the log");
         }
-        assert_eq!(self.hash_in_force().await, before, "{rule}");
-    }
-
-    async fn hash_in_force(&self) -> u64 {
-        self.envoy.metric("traffic_policy_policy_info", &[]).await.unwrap()
+        assert_eq!(self.envoy.policy_hash().await.unwrap(), before, "{rule}");
     }
 }
 
@@ -152,7 +148,7 @@ async fn envoy_dumps_a_refused_policy_and_acknowledges_it_the_second_time_and_th
         assert_eq!(mesh.control_plane.push("[]").await.unwrap(), reply);
         let dumped = dumped_filter(&mesh.envoy).await;
         assert_eq!(dumped.pointer("/typed_config/config/configuration/value"), Some(&json!("[]")));
-        assert_eq!(mesh.hash_in_force().await, hash(&good));
+        assert_eq!(mesh.envoy.policy_hash().await.unwrap(), hash(&good));
         let answer = mesh.envoy.client(Http::V1).get("/", &[]).await.unwrap();
         assert_eq!(served_by(&answer), Some("a"));
     }

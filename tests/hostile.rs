@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testbed::backend::{Backend, Received};
+use testbed::backend::{Backend, Received, named};
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, connection_manager, routes};
 use testbed::{PATIENCE, project, wait_until};
@@ -247,7 +247,7 @@ impl Stage {
                 }
             }
             println!("copies to {backend}: {copies:?}");
-            let at_backend = self.backends.iter().find(|known| known.name == backend).unwrap().count();
+            let at_backend = named(&self.backends, backend).count();
             // A backend itself may refuse what Envoy lets through.
             assert_eq!(copies.get("2xx"), Some(&at_backend), "{backend}");
         }

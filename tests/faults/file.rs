@@ -10,7 +10,7 @@ use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
 use testbed::wait_until;
 
 use super::load::Load;
-use super::{all_to, hash, hash_in_force};
+use super::{all_to, hash};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_file_that_is_torn_empty_or_gone_changes_nothing_and_the_next_good_one_is_in_force() {
@@ -30,7 +30,7 @@ async fn a_policy_file_that_is_torn_empty_or_gone_changes_nothing_and_the_next_g
     for (fault, length) in
         [("torn", whole.len() / 2), ("torn near its end", whole.len() - 3), ("empty", 0), ("gone", 0)]
     {
-        let (before, hash_before) = (unreadable().await, hash_in_force(&envoy).await);
+        let (before, hash_before) = (unreadable().await, envoy.policy_hash().await.unwrap());
         if fault == "gone" {
             std::fs::remove_file(envoy.policy_file()).unwrap();
         } else {
@@ -40,12 +40,12 @@ async fn a_policy_file_that_is_torn_empty_or_gone_changes_nothing_and_the_next_g
         let serving = named(&backends, in_force);
         let count = serving.count();
         wait_until("load flows on", async || serving.count() > count + 200).await.unwrap();
-        assert_eq!(hash_in_force(&envoy).await, hash_before, "{fault}");
+        assert_eq!(envoy.policy_hash().await.unwrap(), hash_before, "{fault}");
         in_force = good.next().unwrap();
         // A name that no policy had before.
         let policy = one_endpoint(json!({ "name": fault.replace(' ', "-"), "traffic": { in_force: 1 } }));
         assert_eq!(envoy.apply(&policy).await.unwrap(), Verdict::InForce, "after {fault}");
-        assert_eq!(hash_in_force(&envoy).await, hash(&policy), "after {fault}");
+        assert_eq!(envoy.policy_hash().await.unwrap(), hash(&policy), "after {fault}");
         let serving = named(&backends, in_force);
         let count = serving.count();
         wait_until("load flows to the other", async || serving.count() > count + 200).await.unwrap();
@@ -73,7 +73,7 @@ async fn of_five_hundred_policies_a_hundred_a_second_the_last_is_in_force_and_no
         if n % SWAPS_IN_A_ROW == 0 {
             // Envoy may take up again what it still has of an earlier policy, and doesn't tell the filter.
             wait_until("hash and shares are those of the policy in force", async || {
-                hash_in_force(&envoy).await == hash(&policy)
+                envoy.policy_hash().await.unwrap() == hash(&policy)
                     && (share(&envoy, "a").await, share(&envoy, "b").await) == (0, 1_000_000)
             })
             .await

@@ -17,7 +17,7 @@ mod upstreams;
 mod vm;
 
 use serde_json::json;
-use testbed::envoy::{Envoy, one_endpoint};
+use testbed::envoy::one_endpoint;
 use traffic_policy::Policy;
 
 fn all_to(name: &str) -> String {
@@ -26,8 +26,4 @@ fn all_to(name: &str) -> String {
 
 fn hash(policy: &str) -> u64 {
     Policy::from_json(policy.as_bytes()).unwrap().policy.hash
-}
-
-async fn hash_in_force(envoy: &Envoy) -> u64 {
-    envoy.metric("traffic_policy_policy_info", &[]).await.unwrap()
 }

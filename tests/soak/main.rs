@@ -82,7 +82,7 @@ async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_coun
     });
     waited.await.unwrap_or_else(|error| panic!("{error}: {differences:#?}"));
     let last = Policy::from_json(policy(changes).to_string().as_bytes()).unwrap().policy;
-    assert_eq!(envoy.metric("traffic_policy_policy_info", &[]).await.unwrap(), last.hash);
+    assert_eq!(envoy.policy_hash().await.unwrap(), last.hash);
 
     let mut copies = BTreeMap::<_, u64>::new();
     for (series, count) in counts.iter().filter(|(series, _)| series.metric == "shadow_total") {

@@ -298,6 +298,14 @@ impl Envoy {
         self.metric("traffic_policy_shadow_in_flight", &[("backend", backend)]).await
     }
 
+    /// The hash of the policy in force, as it tells.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn policy_hash(&self) -> anyhow::Result<u64> {
+        self.metric("traffic_policy_policy_info", &[]).await
+    }
+
     /// How many copies wait for their answer, to whatever shadow.
     ///
     /// # Errors
