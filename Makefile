@@ -20,19 +20,19 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build tools ## play the main job in a real Envoy and check every number (minutes)
-	cargo run --quiet --package testbed --bin demo
+	cargo run --quiet --package tests --bin demo
 
 run: build tools ## start Envoy with the filter and leave it up, to try by hand
-	cargo run --quiet --package testbed --bin demo -- --stay
+	cargo run --quiet --package tests --bin demo -- --stay
 
 picture: build tools ## draw the README's picture of `trafficctl top` from a real run
-	cargo run --quiet --package testbed --bin demo -- --picture envoy/top.svg
+	cargo run --quiet --package tests --bin demo -- --picture envoy/top.svg
 
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
 
 soak: build tools ## send all that the machine gives while policies change, and check every answer and count (SOAK_SECONDS=, 600)
-	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --test soak -- --nocapture
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --package tests --test soak -- --nocapture
 
 fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
 	cargo run --quiet --package fuzz -- write target/fuzz
@@ -57,12 +57,12 @@ prove: tools ## all that `make test` proves at length, and what takes too long f
 
 coverage: .tools/cargo/bin/cargo-llvm-cov ## measure which lines of the core its tests run, without Envoy: at least 95 %
 	rustup component add llvm-tools
-	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package traffic-policy --lib --test cases --test model --test placement \
-		--ignore-filename-regex '/(tests|bin|filter)/' --fail-under-lines 95 -- --skip the_filter_decides_as_the_reference_does
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package policy --package tests --lib --test cases --test model --test placement \
+		--ignore-filename-regex '/tests/' --fail-under-lines 95 -- --skip the_filter_decides_as_the_reference_does
 
 miri: ## run the core's unit tests in an interpreter that finds undefined behaviour
 	rustup toolchain install $(MIRI) --profile minimal --component miri,rust-src
-	cargo +$(MIRI) miri test --package traffic-policy --lib
+	cargo +$(MIRI) miri test --package policy --lib
 
 mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and see the tests fail (an hour)
 	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants
@@ -72,22 +72,22 @@ mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time
 	cargo install --quiet --locked --root .tools cargo-mutants@27.1.0
 
 bench: build tools ## count instructions and measure times beside native Envoy, Lua and an empty filter (needs valgrind; SHORT=1 only counts)
-	cargo run --quiet --package testbed --bin bench -- $(if $(SHORT),--short)
+	cargo run --quiet --package tests --bin bench -- $(if $(SHORT),--short)
 	$(if $(SHORT),,cargo run --quiet --release --package native-bench)
 
 lint: wasm-target .tools/cargo/bin/cargo-deny ## check formatting, lints (native and wasm32), docs, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	cargo clippy --package traffic-policy --lib --target wasm32-wasip1 -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --package traffic-policy --no-deps --document-private-items
-	.tools/cargo/bin/cargo-deny --workspace check licenses sources
-	.tools/cargo/bin/cargo-deny --exclude-dev --target wasm32-wasip1 check bans
+	cargo clippy --package filter --target wasm32-wasip1 -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --package policy --package trafficctl --package release --no-deps --document-private-items
+	.tools/cargo/bin/cargo-deny --workspace check --config .deny.toml licenses sources
+	.tools/cargo/bin/cargo-deny --manifest-path src/filter/Cargo.toml --exclude-dev --target wasm32-wasip1 check --config $(CURDIR)/.deny.toml bans
 
 advisories: .tools/cargo/bin/cargo-deny ## look the dependencies up in RustSec's database, which is fetched from its repository
-	.tools/cargo/bin/cargo-deny --workspace check advisories
+	.tools/cargo/bin/cargo-deny --workspace check --config .deny.toml advisories
 
 build: wasm-target binaryen ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
-	cargo build --locked --release --package traffic-policy --lib --target wasm32-wasip1
+	cargo build --locked --release --package filter --target wasm32-wasip1
 	@ls -l $(WASM) | awk '{ print "$(WASM): " $$5 " bytes" }'
 
 image: build ## make the module's image and artifact for registries: target/image and target/artifact
@@ -95,7 +95,7 @@ image: build ## make the module's image and artifact for registries: target/imag
 	cargo run --locked --quiet --package release -- artifact --module $(WASM) --version $(VERSION) --output target/artifact
 
 trafficctl: ## build the command-line program: target/release/trafficctl
-	cargo build --locked --release --package traffic-policy --bin trafficctl
+	cargo build --locked --release --package trafficctl
 
 release: build trafficctl ## make all that is handed out, with checksums: target/release-files
 	cargo run --locked --quiet --package release -- bundle --version $(VERSION) --module $(WASM) \

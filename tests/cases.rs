@@ -6,9 +6,9 @@ mod table_request;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::{Copied, Decision, Policy, Reason};
 use table_request::TableRequest;
 use testbed::cases::{self, Case, Expected};
-use traffic_policy::{Copied, Decision, Policy, Reason};
 
 /// The request of a case.
 fn request_of(case: &Case) -> TableRequest {

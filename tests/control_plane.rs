@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use policy::Policy;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::cases;
@@ -18,7 +19,6 @@ use testbed::control_plane::{ControlPlane, Reply};
 use testbed::envoy::{Envoy, Setup, one_endpoint};
 use testbed::load::{self, Background};
 use testbed::wait_until;
-use traffic_policy::Policy;
 
 const WORKERS: usize = 2;
 

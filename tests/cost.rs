@@ -7,8 +7,8 @@ mod table_request;
 use std::cell::RefCell;
 
 use allocation_counter::measure;
+use policy::{Policy, Reason, Request};
 use table_request::TableRequest;
-use traffic_policy::{Policy, Reason, Request};
 
 #[test]
 fn a_decision_without_a_copy_or_a_new_key_allocates_nothing() {

@@ -81,7 +81,7 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
     let admin = format!("http://{}", envoy.admin);
     let report = trafficctl.ok(["top", &admin, "--json", "--window", "7"]).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
-    let hash = traffic_policy::Policy::from_json(policy.to_string().as_bytes()).unwrap().policy.hash;
+    let hash = policy::Policy::from_json(policy.to_string().as_bytes()).unwrap().policy.hash;
     assert_eq!(report["policy"], format!("{hash:014x}"));
     let row = |backend: &str| {
         let rows = report["traffic"].as_array().unwrap();

@@ -13,6 +13,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use policy::Policy;
+use policy::placement::Salt;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::cases::{self, Table};
@@ -23,8 +25,6 @@ use testbed::envoy::{
 use testbed::load::{self, Background};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds, chi_squared_p};
 use testbed::{build_wasm, project, wait_until};
-use traffic_policy::Policy;
-use traffic_policy::placement::Salt;
 
 #[test]
 fn the_shipped_files_are_valid() {
@@ -249,11 +249,11 @@ async fn the_same_key_reaches_the_same_backend_on_every_worker_and_proxy_with_ei
     let backends = Backend::start_all(["v1", "v2", "v3"]).await.unwrap();
     let traffic = json!({ "v1": 0.5, "v2": 0.3, "v3": 0.2 });
     let policy = one_endpoint(json!({ "name": "ranker", "traffic": traffic }));
-    let native = traffic_policy::Traffic::new([("v1", 0.5), ("v2", 0.3), ("v3", 0.2)].map(|(name, share)| {
-        (std::sync::Arc::new(traffic_policy::Backend { name: name.into(), cluster: name.into() }), share)
+    let native = policy::Traffic::new([("v1", 0.5), ("v2", 0.3), ("v3", 0.2)].map(|(name, share)| {
+        (std::sync::Arc::new(policy::Backend { name: name.into(), cluster: name.into() }), share)
     }))
     .unwrap();
-    let salt = traffic_policy::placement::Salt::new("ranker");
+    let salt = policy::placement::Salt::new("ranker");
     // The third Envoy is a restart of the second.
     for workers in [1, 2, 2] {
         let envoy = Envoy::start(&Setup { workers, ..Setup::new(policy.as_str(), &backends) }).await.unwrap();

@@ -17,6 +17,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use policy::{Policy, Reason, Request};
 use serde_json::{Value, json};
 use testbed::backend::{Backend, Received, named};
 use testbed::client::{Http, served_by};
@@ -24,7 +25,6 @@ use testbed::envoy::{Envoy, Setup, connection_manager, routes};
 use testbed::{PATIENCE, project, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use traffic_policy::{Policy, Reason, Request};
 use wire::Hostile;
 
 /// The backends that serve, and those that get copies.

@@ -167,7 +167,7 @@ async fn the_policys_hash_and_shares_are_gauges() {
             .await
             .unwrap()
     };
-    let native = |json: &str| traffic_policy::Policy::from_json(json.as_bytes()).unwrap().policy.hash;
+    let native = |json: &str| policy::Policy::from_json(json.as_bytes()).unwrap().policy.hash;
     assert_eq!(hash().await, native(first));
     assert_eq!((share("v1").await, share("v2").await), (750_000, 250_000));
     // Laid out otherwise, as a control plane would, it is the same policy.

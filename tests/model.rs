@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
+use policy::Policy;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use table_request::TableRequest;
@@ -22,7 +23,6 @@ use testbed::backend::Backend;
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict, connection_manager, one_endpoint, routes};
 use testbed::project;
-use traffic_policy::Policy;
 
 /// A line of the generator's.
 #[derive(Deserialize)]

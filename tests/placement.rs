@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
+use policy::placement::{Salt, fnv1a, mix, unit};
+use policy::shadow::Draw;
+use policy::{Backend, Traffic};
 use proptest::prelude::*;
 use serde::Deserialize;
 use testbed::project;
 use testbed::statistics::{binomial_bounds, chi_squared_p, independence_p};
-use traffic_policy::placement::{Salt, fnv1a, mix, unit};
-use traffic_policy::shadow::Draw;
-use traffic_policy::{Backend, Traffic};
 
 /// What is promised of counts.
 const P_PROMISED: f64 = 0.001;

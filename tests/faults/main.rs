@@ -16,9 +16,9 @@ mod load;
 mod upstreams;
 mod vm;
 
+use policy::Policy;
 use serde_json::json;
 use testbed::envoy::one_endpoint;
-use traffic_policy::Policy;
 
 fn all_to(name: &str) -> String {
     one_endpoint(json!({ "name": "e", "traffic": { name: 1 } }))

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
+use policy::placement::Salt;
+use policy::shadow::Draw;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, connection_manager};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds};
 use testbed::{load, wait_until};
-use traffic_policy::placement::Salt;
-use traffic_policy::shadow::Draw;
 
 use crate::stage::{copies, main_and_copy, wait_for_outcome};
 

@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use counts::{Counts, Expected, counted};
 use load::{Generated, Load};
+use policy::Policy;
 use requests::{BACKENDS, POLICIES, SHADOWS, decide, policy, requests};
 use testbed::backend::{Backend, named};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::wait_until;
 use tokio::time::{MissedTickBehavior, interval};
-use traffic_policy::Policy;
 
 /// `SOAK_SECONDS` says how long; `make soak` takes ten minutes.
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use traffic_policy::Request;
+use policy::Request;
 
 /// A request with these headers (pseudo-headers among them), address and properties.
 #[derive(Default)]

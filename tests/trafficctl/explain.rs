@@ -95,8 +95,8 @@ fn a_simulation_counts_what_the_placement_function_does() {
     let keys = desk.put("keys", keys.join("\n"));
     let rows = desk.json(["simulate", desk.file(), "--keys", &keys, "--json"]);
     let of_v2 = rows.as_array().unwrap().iter().find(|row| row["backend"] == "v2" && row["cohort"].is_null()).unwrap();
-    let salt = traffic_policy::placement::Salt::new("ranker");
-    let policy = traffic_policy::Policy::from_json(POLICY.as_bytes()).unwrap().policy;
+    let salt = policy::placement::Salt::new("ranker");
+    let policy = policy::Policy::from_json(POLICY.as_bytes()).unwrap().policy;
     let ranker = policy.endpoints().nth(1).unwrap();
     let count =
         (0..1000).filter(|n| ranker.traffic().choose(salt.point(format!("user-{n}").as_bytes())).name == "v2").count();

@@ -6,9 +6,9 @@
 mod table_request;
 
 use divan::Bencher;
+use policy::Policy;
 use serde_json::{Value, json};
 use table_request::TableRequest;
-use traffic_policy::Policy;
 
 fn main() {
     divan::Divan::from_args().run_benches();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use testbed::backend::Backend;
-use testbed::build_filter;
+use testbed::{build_filter, build_wasm};
 
 use crate::report::Report;
 use crate::scenarios::{BACKENDS, Scenario};
@@ -35,7 +35,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (filter, empty) = (build_filter("traffic-policy")?, build_filter("empty-filter")?);
+    let (filter, empty) = (build_wasm()?, build_filter("empty-filter", "empty_filter")?);
     let mut scenarios = scenarios::all(&empty);
     let is_wanted = |scenario: &Scenario| {
         let is_named = arguments.only.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use arbitrary::{Arbitrary, Unstructured};
-use traffic_policy::Policy;
-use traffic_policy::shadow::{MARKER, Original, Shadow, Skip, Via};
+use policy::Policy;
+use policy::shadow::{MARKER, Original, Shadow, Skip, Via};
 
 use crate::request::{AnyRequest, NAMES};
 

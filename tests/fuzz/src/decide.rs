@@ -1,8 +1,8 @@
 //! Decisions.
 
 use arbitrary::{Arbitrary, Unstructured};
+use policy::{Decision, Policy, Reason};
 use serde_json::{Map, Value, json};
-use traffic_policy::{Decision, Policy, Reason};
 
 use crate::request::{AnyRequest, TEXTS};
 

@@ -1,7 +1,7 @@
 //! Documents.
 
+use policy::Policy;
 use serde_json::Value;
-use traffic_policy::Policy;
 
 /// Any bytes are a policy or are refused with a place, what is wrong, and what would be right; and a policy is the same
 /// however its document is laid out.

@@ -1,7 +1,7 @@
 //! Requests made of a fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
-use traffic_policy::Request;
+use policy::Request;
 
 /// A request of any content.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use traffic_policy::Policy;
+use policy::Policy;
 
 use crate::request::AnyRequest;
 

@@ -1,0 +1,61 @@
+//! A traffic policy for Envoy: exact splits, session affinity and shadow traffic from one JSON document.
+//!
+//! The way of a request:
+//!
+//! ```text
+//! on_configure   bytes ─► config (as written) ─ compile ─► Policy (ready: nothing left to fail)
+//! a request      policy.decide(request, draw) ─ asks the Request for what it needs ─► Decision (plain data)
+//!                                                     └─► filter applies it: routing header, shadow copies
+//! ```
+//!
+//! What the filter decides can be asked natively, too:
+//!
+//! ```
+//! # struct Rank;
+//! # impl policy::Request for Rank {
+//! #     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+//! #         let value: Option<&[u8]> = match name {
+//! #             ":path" => Some(b"/rank?q=1"),
+//! #             "x-serve-shard-key" => Some(b"user-1"),
+//! #             _ => None,
+//! #         };
+//! #         value.into_iter()
+//! #     }
+//! #     fn source_address(&self) -> Option<&[u8]> { None }
+//! #     fn property(&self, _: &[String]) -> Option<&[u8]> { None }
+//! # }
+//! let json = br#"{"endpoints": [{"name": "ranker", "route": "/rank", "traffic": {"v1": 0.5, "v2": 0.5}}]}"#;
+//! let policy = policy::Policy::from_json(json)?.policy;
+//! let decision = policy.decide(&Rank, 0, || 0).expect("an endpoint takes /rank");
+//! assert_eq!(decision.backend.name, "v2");
+//! assert_eq!(decision.reason, policy::Reason::Key);
+//! # Ok::<(), policy::PolicyErrors>(())
+//! ```
+//!
+//! The crate is pure: no host call, no clock, no randomness, no log. It does not balance load, retry or find hosts: it
+//! names a cluster, and Envoy does the rest.
+
+mod affinity;
+mod compile;
+mod config;
+mod decision;
+mod error;
+mod explain;
+mod matching;
+mod named;
+pub mod placement;
+mod policy;
+mod request;
+pub mod shadow;
+mod source;
+mod traffic;
+
+pub use affinity::{Affinity, DEFAULT_KEY_HEADER};
+#[cfg(feature = "schema")]
+pub use config::schema;
+pub use decision::{Decision, Reason};
+pub use error::{PolicyError, PolicyErrors, Unknown, member};
+pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
+pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
+pub use request::Request;
+pub use traffic::{Backend, Traffic};

@@ -1,0 +1,214 @@
+//! `explain`: a decision, step by step.
+
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use policy::{Chance, Check, Copied, Explanation, Policy, Reason, Request, Trial};
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::bars::percent;
+use crate::file::PolicyFile;
+use crate::request;
+
+/// The options of `explain`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The policy, or the file that holds it.
+    file: PathBuf,
+    #[command(flatten)]
+    request: request::Arguments,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const TITLE: Style = Style::new().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+/// Explains what becomes of a request.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let file = PolicyFile::read(&arguments.file)?;
+    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let request = arguments.request.request()?;
+    let explanation = policy.explain(&request);
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&as_json(&policy, &explanation))?);
+        return Ok(Outcome::Good);
+    }
+    let host = request.header(":authority").next().unwrap_or_default();
+    say!("{TITLE}request{TITLE:#}  {} (host {})", arguments.request.in_words(), String::from_utf8_lossy(host));
+    trials("endpoint", &explanation.endpoints);
+    if explanation.endpoint.is_none() {
+        match &policy.default_cluster {
+            Some(cluster) => say!("  no endpoint takes it: the default cluster {cluster} serves"),
+            None => say!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
+        }
+        return Ok(Outcome::Good);
+    }
+    if !explanation.cohorts.is_empty() {
+        trials("cohort", &explanation.cohorts);
+        if explanation.cohort.is_none() {
+            say!("  no cohort takes it: the endpoint's own traffic");
+        }
+    }
+    key(&explanation);
+    backends(&explanation);
+    shadows(&explanation);
+    Ok(Outcome::Good)
+}
+
+fn trials(title: &str, trials: &[Trial]) {
+    say!("\n{TITLE}{title}{TITLE:#}");
+    let width = trials.iter().map(|trial| trial.name.len()).max().unwrap_or_default();
+    for trial in trials {
+        let mark = if trial.holds() { format!("{GOOD}yes{GOOD:#}") } else { format!("{BAD}no {BAD:#}") };
+        let mut name = trial.name.as_str();
+        for checks in &trial.alternatives {
+            let reasons: Vec<_> = if trial.holds() {
+                checks.iter().map(in_words).collect()
+            } else {
+                // One rule that does not hold is enough.
+                checks.iter().filter(|check| !check.holds).take(1).map(in_words).collect()
+            };
+            let reasons = if checks.is_empty() { "takes any request".to_owned() } else { reasons.join("; ") };
+            if name.is_empty() {
+                say!("       {:width$}  or {reasons}", "");
+            } else {
+                say!("  {mark}  {name:width$}  {reasons}");
+            }
+            name = "";
+            if trial.holds() && checks.iter().all(|check| check.holds) {
+                break;
+            }
+        }
+    }
+}
+
+fn in_words(check: &Check) -> String {
+    let found = match check.found.as_slice() {
+        [] => "there is none".to_owned(),
+        values => values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", "),
+    };
+    let verb = if check.holds { "holds" } else { "does not hold" };
+    format!("{} {verb}: {found}", check.rule)
+}
+
+fn key(explanation: &Explanation<'_>) {
+    say!("\n{TITLE}shard key{TITLE:#}");
+    if explanation.keys.is_empty() {
+        say!("  the endpoint has no affinity");
+    }
+    for tried in &explanation.keys {
+        match &tried.key {
+            Some(key) => {
+                say!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key))
+            }
+            None => say!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
+        }
+    }
+    let affinity = explanation.endpoint.and_then(policy::Endpoint::affinity);
+    match (explanation.reason, explanation.point) {
+        (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
+        (Reason::Generated, _) => {
+            let cookie = affinity.and_then(policy::Affinity::generated_cookie).unwrap_or_default();
+            say!("  a new one is drawn, and handed out in the cookie {cookie}");
+        }
+        _ => say!("  none: the request's own draw decides"),
+    }
+}
+
+fn backends(explanation: &Explanation<'_>) {
+    say!("\n{TITLE}backend{TITLE:#}  reason: {}", explanation.reason.name());
+    let width = explanation.backends.iter().map(|standing| standing.backend.name.len()).max().unwrap_or_default();
+    for standing in &explanation.backends {
+        let name = &standing.backend.name;
+        let share = percent(standing.share);
+        let cluster = if standing.backend.cluster == *name {
+            String::new()
+        } else {
+            format!("  cluster {}", standing.backend.cluster)
+        };
+        match standing.score {
+            Some(score) if standing.chance > 0.0 => {
+                say!("  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}");
+            }
+            Some(score) => say!("  {name:width$}  share {share:>9}  score {score:.4}"),
+            None => say!("  {name:width$}  chance {share:>9}{cluster}"),
+        }
+    }
+}
+
+fn shadows(explanation: &Explanation<'_>) {
+    if explanation.shadows.is_empty() {
+        return;
+    }
+    say!("\n{TITLE}shadows{TITLE:#}");
+    let width = explanation.shadows.iter().map(|chance| chance.shadow.backend.name.len()).max().unwrap_or_default();
+    for chance in &explanation.shadows {
+        let name = &chance.shadow.backend.name;
+        say!("  {name:width$}  chance {:>9}  {}", percent(chance.chance), why(chance));
+    }
+}
+
+fn why(chance: &Chance<'_>) -> String {
+    let shadow = chance.shadow;
+    let draw = match chance.copied {
+        Copied::Never(skip) => return format!("never copied: {}", skip.name()),
+        Copied::ByKey if chance.chance > 0.0 => {
+            format!("of {}, by key: this key is copied", percent(shadow.fraction()))
+        }
+        Copied::ByKey => format!("of {}, by key: this key is not copied", percent(shadow.fraction())),
+        Copied::ByRequest => format!("{} of the requests, each drawn for itself", percent(shadow.fraction())),
+    };
+    match shadow.only_from() {
+        Some(backends) => format!("{draw}; only of what {} serves", backends.join(" or ")),
+        None => draw,
+    }
+}
+
+fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
+    let check = |check: &Check| json!({ "rule": check.rule, "found": check.found, "holds": check.holds });
+    let trials = |trials: &[Trial]| -> Vec<Value> {
+        let trial = |trial: &Trial| {
+            let alternatives: Vec<Vec<_>> =
+                trial.alternatives.iter().map(|checks| checks.iter().map(check).collect()).collect();
+            json!({ "name": trial.name, "holds": trial.holds(), "alternatives": alternatives })
+        };
+        trials.iter().map(trial).collect()
+    };
+    let keys = explanation
+        .keys
+        .iter()
+        .map(|tried| json!({ "source": tried.source, "key": tried.key.as_deref().map(String::from_utf8_lossy) }));
+    let backends = explanation.backends.iter().map(|standing| {
+        json!({
+            "name": standing.backend.name,
+            "cluster": standing.backend.cluster,
+            "share": standing.share,
+            "score": standing.score,
+            "chance": standing.chance,
+        })
+    });
+    let shadows = explanation.shadows.iter().map(|chance| {
+        json!({
+            "name": chance.shadow.backend.name,
+            "fraction": chance.shadow.fraction(),
+            "chance": chance.chance,
+            "why": why(chance),
+        })
+    });
+    json!({
+        "endpoint": explanation.endpoint.map(|endpoint| &*endpoint.name),
+        "cohort": explanation.cohort.map(|cohort| &*cohort.name),
+        "reason": explanation.endpoint.map(|_| explanation.reason.name()),
+        "default_cluster": policy.default_cluster,
+        "endpoints": trials(&explanation.endpoints),
+        "cohorts": trials(&explanation.cohorts),
+        "keys": keys.collect::<Vec<_>>(),
+        "point": explanation.point.map(|point| format!("{point:#018x}")),
+        "backends": backends.collect::<Vec<_>>(),
+        "shadows": shadows.collect::<Vec<_>>(),
+    })
+}

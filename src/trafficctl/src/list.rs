@@ -1,0 +1,84 @@
+//! `list`: the endpoints of a policy, with their traffic and their shadows.
+
+use policy::shadow::Shadow;
+use policy::{Affinity, Policy, Traffic};
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::bars::{bar, percent, right, table};
+use crate::file::PolicyFile;
+use crate::verbs::Target;
+
+/// The options of `list`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists endpoints and cohorts.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let file = PolicyFile::read(&arguments.target.file)?;
+    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&as_json(&policy))?);
+        return Ok(Outcome::Good);
+    }
+    let mut table = table(&["endpoint", "takes", "backend", "share", "", "shadows"]);
+    for endpoint in policy.endpoints() {
+        let shadows: Vec<_> = endpoint.shadows().map(shadow).collect();
+        rows(&mut table, &endpoint.name, &endpoint.matching(), endpoint.traffic(), &shadows);
+        for cohort in endpoint.cohorts() {
+            let shadows: Vec<_> = cohort.shadows().map(shadow).collect();
+            rows(&mut table, &format!("  {}", cohort.name), &cohort.matching(), cohort.traffic(), &shadows);
+        }
+    }
+    right(&mut table, &[3]);
+    say!("{table}");
+    Ok(Outcome::Good)
+}
+
+fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traffic, shadows: &[String]) {
+    let shares: Vec<_> = traffic.shares().collect();
+    for n in 0..shares.len().max(shadows.len()) {
+        let (name, takes) = if n == 0 { (name, takes) } else { ("", "") };
+        let (backend, share, bar) = match shares.get(n) {
+            Some((backend, share)) => (backend.name.clone(), percent(*share), bar(*share)),
+            None => (String::new(), String::new(), String::new()),
+        };
+        table.add_row([name, takes, &backend, &share, &bar, shadows.get(n).map_or("", String::as_str)]);
+    }
+}
+
+fn shadow(shadow: &Shadow) -> String {
+    format!("{} {}", shadow.backend.name, percent(shadow.fraction()))
+}
+
+fn as_json(policy: &Policy) -> Value {
+    let traffic = |traffic: &Traffic| -> Value {
+        traffic.shares().map(|(backend, share)| (backend.name.clone(), json!(share))).collect()
+    };
+    let shadow = |shadow: &Shadow| (shadow.backend.name.clone(), json!(shadow.fraction()));
+    let endpoints = policy.endpoints().map(|endpoint| {
+        let cohorts = endpoint.cohorts().map(|cohort| {
+            json!({
+                "name": *cohort.name,
+                "takes": cohort.matching(),
+                "traffic": traffic(cohort.traffic()),
+                "shadow": cohort.shadows().map(shadow).collect::<Value>(),
+            })
+        });
+        json!({
+            "name": *endpoint.name,
+            "takes": endpoint.matching(),
+            "traffic": traffic(endpoint.traffic()),
+            "shadow": endpoint.shadows().map(shadow).collect::<Value>(),
+            "keys": endpoint.affinity().map(Affinity::sources).into_iter().flatten().collect::<Vec<_>>(),
+            "cohorts": cohorts.collect::<Vec<_>>(),
+        })
+    });
+    json!({ "endpoints": endpoints.collect::<Vec<_>>() })
+}

@@ -1,0 +1,208 @@
+//! Which part of the users moves when shares change: exactly, from the shares alone.
+//!
+//! A backend's score is an exponential variable divided by its share, so that the chance to be served by one backend
+//! before and by another one after is an integral with a closed form.
+
+use std::collections::BTreeMap;
+
+use policy::Traffic;
+
+/// The part of the users for each pair of backends, before and after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Movement(pub BTreeMap<(String, String), f64>);
+
+/// How much of a movement is too much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// The part of the users that has another backend than before.
+    pub moved: f64,
+    /// The least that any placement would have to move for these shares.
+    pub least: f64,
+    /// The part that was moved although its backend had not lost any of its share, to one that had not gained any.
+    pub needless: f64,
+}
+
+type Shares = BTreeMap<String, f64>;
+
+/// Shares are divided by their sum, which leaves traces in the last bits.
+pub const ROUNDING: f64 = 1e-12;
+
+/// Whether the shares are the same.
+pub fn is_alike(before: &Shares, after: &Shares) -> bool {
+    before.len() == after.len() && before.iter().all(|(name, part)| (part - share(after, name)).abs() <= ROUNDING)
+}
+
+/// The shares of a traffic by name.
+pub fn shares(traffic: &Traffic) -> Shares {
+    traffic.shares().map(|(backend, share)| (backend.name.clone(), share)).collect()
+}
+
+impl Movement {
+    /// What the placement function does with users who keep their keys and their salt.
+    pub fn of_placed(before: &Shares, after: &Shares) -> Self {
+        Self::each(
+            before,
+            after,
+            |from, to| if from == to { stay(before, after, from) } else { go(before, after, from, to) },
+        )
+    }
+
+    /// What happens to users who are placed anew, by another salt or another key.
+    pub fn of_unrelated(before: &Shares, after: &Shares) -> Self {
+        Self::each(before, after, |from, to| share(before, from) * share(after, to))
+    }
+
+    /// What happened to users of whom each was served by the first backend of a pair, and then by the second.
+    pub fn of_seen<'a>(seen: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut counts: BTreeMap<(String, String), f64> = BTreeMap::new();
+        let mut total = 0.0;
+        for (from, to) in seen {
+            *counts.entry((from.to_owned(), to.to_owned())).or_default() += 1.0;
+            total += 1.0;
+        }
+        Self(counts.into_iter().map(|(pair, count)| (pair, count / total)).collect())
+    }
+
+    fn each(before: &Shares, after: &Shares, part: impl Fn(&str, &str) -> f64) -> Self {
+        let pairs = before.keys().flat_map(|from| after.keys().map(move |to| (from, to)));
+        Self(pairs.map(|(from, to)| ((from.clone(), to.clone()), part(from, to))).collect())
+    }
+
+    /// The part of the users that moves from one backend to another.
+    pub fn part(&self, from: &str, to: &str) -> f64 {
+        self.0.get(&(from.to_owned(), to.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// Sums up who moves, and who need not.
+    pub fn moved(&self, before: &Shares, after: &Shares) -> Moved {
+        let (mut moved, mut needless) = (0.0, 0.0);
+        for ((from, to), part) in self.0.iter().filter(|((from, to), _)| from != to) {
+            moved += part;
+            if is_needless(before, after, from, to) {
+                needless += part;
+            }
+        }
+        let least = before.iter().map(|(backend, before)| (before - share(after, backend)).max(0.0)).sum();
+        Moved { moved, least, needless }
+    }
+}
+
+/// Whether a user who moves so need not: the one backend lost nothing, and the other one gained nothing.
+pub fn is_needless(before: &Shares, after: &Shares, from: &str, to: &str) -> bool {
+    let lost = share(before, from) - share(after, from);
+    let gained = share(after, to) - share(before, to);
+    from != to && lost <= ROUNDING && gained <= ROUNDING
+}
+
+fn share(shares: &Shares, backend: &str) -> f64 {
+    shares.get(backend).copied().unwrap_or_default()
+}
+
+/// The part of the users that `backend` serves before and after: both times it has the lowest score.
+fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
+    let (p, q) = (share(before, backend), share(after, backend));
+    let all = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    1.0 / all.map(|other| (share(before, other) / p).max(share(after, other) / q)).sum::<f64>()
+}
+
+/// The part of the users that goes from one backend to another.
+///
+/// With x and y the exponential variables of the two, and t = y / x: t must lie between the ratios of their shares, and each
+/// other backend must lose against both. The integral over x is 1 / (a + b t)², where a + b t is linear between the points
+/// at which another backend is held off by the one or by the other.
+fn go(before: &Shares, after: &Shares, from: &str, to: &str) -> f64 {
+    let (p, q) = (share(before, from), share(after, to));
+    let (start, end) = (share(before, to) / p, q / share(after, from));
+    if start >= end {
+        return 0.0;
+    }
+    let others: Vec<(f64, f64)> = before
+        .keys()
+        .chain(after.keys().filter(|name| !before.contains_key(*name)))
+        .filter(|name| *name != from && *name != to)
+        .map(|name| (share(before, name) / p, share(after, name) / q))
+        .collect();
+    let mut cuts: Vec<f64> = others.iter().map(|(a, b)| a / b).filter(|cut| start < *cut && *cut < end).collect();
+    cuts.extend([start, end]);
+    cuts.sort_by(f64::total_cmp);
+    let integral = |window: &[f64; 2]| {
+        let [low, high] = *window;
+        let middle = if high.is_finite() { (low + high) / 2.0 } else { low * 2.0 + 1.0 };
+        let (mut constant, mut slope) = (1.0, 1.0);
+        for (a, b) in &others {
+            if *a > middle * b { constant += a } else { slope += b }
+        }
+        let at_low = constant + slope * low;
+        if high.is_finite() { (high - low) / (at_low * (constant + slope * high)) } else { 1.0 / (slope * at_low) }
+    };
+    cuts.array_windows().map(integral).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use policy::placement::mix;
+    use policy::{Backend, Traffic};
+
+    use super::{Moved, Movement, shares};
+
+    fn traffic(shares: &[(&str, f64)]) -> Traffic {
+        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
+    }
+
+    type Shares = &'static [(&'static str, f64)];
+
+    const CHANGES: [(Shares, Shares); 7] = [
+        (&[("a", 0.9), ("b", 0.1)], &[("a", 0.8), ("b", 0.2)]),
+        (&[("a", 1.0)], &[("b", 1.0)]),
+        (&[("a", 0.5), ("b", 0.5)], &[("b", 0.5), ("c", 0.5)]),
+        (&[("a", 0.99), ("b", 0.01)], &[("a", 0.98), ("b", 0.01), ("c", 0.01)]),
+        (&[("a", 0.5), ("b", 0.3), ("c", 0.2)], &[("a", 0.2), ("b", 0.3), ("c", 0.5)]),
+        (&[("a", 0.4), ("b", 0.3), ("c", 0.2), ("d", 0.1)], &[("a", 0.1), ("b", 0.4), ("c", 0.1), ("e", 0.4)]),
+        (&[("a", 0.7), ("b", 0.3)], &[("a", 0.7), ("b", 0.3)]),
+    ];
+
+    #[test]
+    fn the_formula_says_what_the_placement_does() {
+        const USERS: u32 = 400_000;
+        for (before, after) in CHANGES {
+            let (before, after) = (traffic(before), traffic(after));
+            let points = (0..USERS).map(|n| mix(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let seen: Vec<_> = points.map(|point| (before.choose(point), after.choose(point))).collect();
+            let seen = Movement::of_seen(seen.iter().map(|(from, to)| (from.name.as_str(), to.name.as_str())));
+            let exact = Movement::of_placed(&shares(&before), &shares(&after));
+            for ((from, to), part) in &exact.0 {
+                // Six standard deviations.
+                let bound = 6.0 * (part * (1.0 - part) / f64::from(USERS)).sqrt() + 1e-9;
+                let count = seen.part(from, to);
+                assert!((part - count).abs() <= bound, "{from} to {to}: {part} and not {count}");
+            }
+            assert!((exact.0.values().sum::<f64>() - 1.0).abs() < 1e-12);
+            for (backend, share) in shares(&before) {
+                let left: f64 = exact.0.iter().filter(|((from, _), _)| *from == backend).map(|(_, part)| part).sum();
+                assert!((left - share).abs() < 1e-12, "{backend}: {left} and not {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_shares_moves_nobody_needlessly() {
+        for (before, after) in CHANGES {
+            let (before, after) = (shares(&traffic(before)), shares(&traffic(after)));
+            let moved = Movement::of_placed(&before, &after).moved(&before, &after);
+            assert_eq!(moved.needless, 0.0);
+            assert!(
+                moved.least <= moved.moved + 1e-12 && moved.moved <= 2.0 * moved.least / (1.0 + moved.least) + 1e-12
+            );
+        }
+    }
+
+    #[test]
+    fn another_salt_moves_users_needlessly() {
+        let shares = shares(&traffic(&[("a", 0.5), ("b", 0.5)]));
+        let moved = Movement::of_unrelated(&shares, &shares).moved(&shares, &shares);
+        assert_eq!(moved, Moved { moved: 0.5, least: 0.0, needless: 0.5 });
+    }
+}
