@@ -77,7 +77,7 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
     let shares = prometheus.query("traffic_policy:share_seen").await.unwrap();
     assert!((of(&shares, "v2") - 0.3).abs() < 0.03, "{shares:?}");
     // `top`, for people and for programs.
-    let trafficctl = Trafficctl::new(env!("CARGO_BIN_EXE_trafficctl"), "unused");
+    let trafficctl = Trafficctl::build("unused").unwrap();
     let admin = format!("http://{}", envoy.admin);
     let report = trafficctl.ok(["top", &admin, "--json", "--window", "7"]).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
@@ -108,7 +108,7 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
 
 #[test]
 fn a_wrong_admin_address_is_told() {
-    let trafficctl = Trafficctl::new(env!("CARGO_BIN_EXE_trafficctl"), "unused");
+    let trafficctl = Trafficctl::build("unused").unwrap();
     let ended = trafficctl.run(["top", "http://127.0.0.1:1", "--once"]);
     assert_eq!(ended.status, Some(1));
     assert!(

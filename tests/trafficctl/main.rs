@@ -36,7 +36,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
-        Self { trafficctl: Trafficctl::new(env!("CARGO_BIN_EXE_trafficctl"), file), folder }
+        Self { trafficctl: Trafficctl::build(file).unwrap(), folder }
     }
 
     /// Puts another file on it.

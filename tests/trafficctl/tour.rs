@@ -94,7 +94,7 @@ async fn the_readmes_tour_does_what_it_says() {
     let none = r#"{ "endpoints": [] }"#;
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(none, &backends) }).await.unwrap();
     let desk = Desk::with("policy.json", none);
-    let trafficctl = Trafficctl::new(env!("CARGO_BIN_EXE_trafficctl"), envoy.policy_file());
+    let trafficctl = Trafficctl::build(envoy.policy_file()).unwrap();
     // Laid out otherwise than what the testbed writes, but the same policy: no verdict to wait for.
     trafficctl.render_ecds(&desk.trafficctl.file, envoy.module()).unwrap();
     let client = envoy.client(Http::V1);
