@@ -20,15 +20,16 @@ impl Body {
         self.held.bytes().saturating_add(more)
     }
 
-    /// Makes room for a chunk of `size` bytes, which [`Body::push`] adds; `false` if the worker must
-    /// not hold them.
+    /// Makes room for a chunk of `size` bytes, which [`Body::push`] adds; `false` if the worker
+    /// must not hold them.
     pub fn hold(&mut self, size: usize) -> bool {
         self.held.grow(size)
     }
 
     /// Adds a chunk for which there is room.
     pub fn push(&mut self, mut chunk: Vec<u8>) {
-        // A client may send single bytes. Small chunks are joined, since each allocation has a cost.
+        // A client may send single bytes. Small chunks are joined, since each allocation has a
+        // cost.
         const SMALL: usize = 1 << 14;
         match self.chunks.last_mut() {
             Some(last) if last.len() < SMALL && chunk.len() < SMALL => last.append(&mut chunk),

@@ -76,8 +76,8 @@ impl<P: Publisher> Registry<P> {
     /// Takes note of a request of the policy with this hash. Returns whether that policy must be
     /// published again, because many requests in a row were not of the published one.
     ///
-    /// The host may return to the root context of an earlier policy without notice. But two policies
-    /// may also share a VM for a while, and then their requests alternate.
+    /// The host may return to the root context of an earlier policy without notice. But two
+    /// policies may also share a VM for a while, and then their requests alternate.
     pub fn is_outdated(&mut self, hash: u64) -> bool {
         const MANY: u32 = 100;
         self.others = if self.published == hash { 0 } else { self.others.saturating_add(1) };

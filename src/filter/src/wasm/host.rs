@@ -30,13 +30,13 @@ impl Reader for CurrentRequest {
     }
 }
 
-/// All request headers, in order. In the request-header phase and in `on_log`; empty at other times.
+/// All request headers, in order. In the request-header phase and in `on_log`; otherwise empty.
 pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
 }
 
-/// Sets a request header and replaces all that the client sent, or removes it. In the request-header
-/// phase only.
+/// Sets a request header and replaces all that the client sent, or removes it. In the
+/// request-header phase only.
 ///
 /// Envoy selects the route again after this.
 pub(super) fn set_request_header(name: &str, value: Option<&str>) {

@@ -159,8 +159,8 @@ impl HttpContext for Http {
         Action::Continue
     }
 
-    /// The response is out, so that a copy costs the primary nothing now. The headers are those that
-    /// were forwarded.
+    /// The response is out, so that a copy costs the primary nothing now. The headers are those
+    /// that were forwarded.
     fn on_log(&mut self) {
         if let (Some(in_force), Some((choice, started))) = (&self.in_force, self.counted) {
             let time = host::now().saturating_sub(started).as_millis();

@@ -24,7 +24,7 @@ pub(super) fn publish(policy: &Policy) {
     REGISTRY.with_borrow_mut(|registry| registry.publish(policy, VERSION));
 }
 
-/// Publishes `policy` again if its requests show that it is in force, although another was published.
+/// Publishes `policy` again if another was published, but the requests are those of `policy`.
 pub(super) fn confirm(policy: &Policy) {
     if REGISTRY.with_borrow_mut(|registry| registry.is_outdated(policy.hash)) {
         publish(policy);

@@ -72,8 +72,8 @@ impl Context for Root {
         }
     }
 
-    /// The policy was replaced, and its last request has ended. Waits for the copies in flight, each
-    /// of which has a timeout.
+    /// The policy was replaced, and its last request has ended. Waits for the copies in flight,
+    /// each of which has a timeout.
     fn on_done(&mut self) -> bool {
         self.send_copies();
         let Some(in_force) = &self.in_force else { return true };

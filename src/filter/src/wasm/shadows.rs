@@ -1,9 +1,9 @@
 //! The shadows of a policy on one worker: their counts, their limits, and the outbox.
 //!
-//! A request that ends puts its copies into the outbox and sets a timer. The root context sends them
-//! a millisecond later. So a copy costs the primary nothing, the answers go to a context that
-//! outlives the request, and no context calls another. (Shared queues don't work: one of the workers
-//! gets the notifications of all.)
+//! A request that ends puts its copies into the outbox and sets a timer. The root context sends
+//! them a millisecond later. So a copy costs the primary nothing, the answers go to a context that
+//! outlives the request, and no context calls another. (Shared queues don't work: one of the
+//! workers gets the notifications of all.)
 
 use std::cell::Cell;
 use std::sync::Arc;
