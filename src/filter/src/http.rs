@@ -11,14 +11,14 @@ use super::host::{self, HostRequest};
 use super::root::InForce;
 use super::shadows::{Body, Copies};
 use policy::shadow::{Original, Outcome, Shadow, Skip, Via};
-use policy::{Backend, Decision, Policy};
+use policy::{Backend, ChoiceId, Decision, Policy};
 
 /// A request on its way through the filter.
 pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
     /// The number of the choice that is counted, and the time of the request.
-    counted: Option<(usize, Duration)>,
+    counted: Option<(ChoiceId, Duration)>,
     /// The shard key that is handed out with the response.
     set_cookie: Option<String>,
     /// Who gets a copy from the filter; `None` if nobody does.
@@ -53,11 +53,11 @@ impl Http {
             shadows.count(shadow, Outcome::Skipped(*skip));
         }
         let mirror_of = |header: &str| {
-            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
+            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if *of_shadow == *header))
         };
         for header in &in_force.policy.mirror_headers {
             let mirror = mirror_of(header);
-            host::set_request_header(header, mirror.map(|shadow| shadow.backend.cluster.as_str()));
+            host::set_request_header(header, mirror.map(|shadow| &*shadow.backend.cluster));
             if let Some(shadow) = mirror {
                 shadows.count(shadow, Outcome::Mirrored);
             }
@@ -115,7 +115,7 @@ impl HttpContext for Http {
                 policy.default_cluster.as_ref()
             }
         };
-        host::set_request_header(&policy.routing_header, cluster.map(String::as_str));
+        host::set_request_header(&policy.routing_header, cluster.map(|cluster| &**cluster));
         Action::Continue
     }
 
@@ -170,9 +170,9 @@ impl HttpContext for Http {
         let (Some(in_force), Some(Tee { shadows, body })) = (&self.in_force, self.tee.take()) else { return };
         let policy = &in_force.policy;
         let is_internal = |name: &str| {
-            name == policy.routing_header
+            policy.routing_header == name
                 || policy.request_header.as_deref() == Some(name)
-                || policy.mirror_headers.iter().any(|mirror| mirror == name)
+                || policy.mirror_headers.iter().any(|mirror| *mirror == name)
         };
         let original = if !self.is_complete {
             Err(Skip::Incomplete)

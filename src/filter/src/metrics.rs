@@ -8,7 +8,7 @@ use std::cell::{OnceCell, RefCell};
 use super::host::{self, MetricType};
 use fnv::FnvHashMap;
 use policy::shadow::{Outcome, Shadow};
-use policy::{Decision, Policy, Reason};
+use policy::{ChoiceId, Decision, Policy, Reason};
 
 thread_local! {
     /// All metrics of this VM. They outlive the root contexts: the host keeps a definition for ever, so that a policy that
@@ -54,7 +54,7 @@ impl Requests {
 
     /// Counts the request that was decided about.
     pub(super) fn count(&self, decision: &Decision<'_>) {
-        let Some(choice) = self.0.get(decision.choice) else { return };
+        let Some(choice) = self.0.get(decision.choice.index()) else { return };
         let labels = choice.labels.get_or_init(|| {
             let cohort = decision.cohort.map(|cohort| &*cohort.name);
             labels(&decision.endpoint.name, cohort, &decision.backend.name)
@@ -65,8 +65,8 @@ impl Requests {
     }
 
     /// Counts the end of a request that was counted, with its response's status (0 for none) and the time it took.
-    pub(super) fn ended(&self, choice: usize, status: u64, milliseconds: u64) {
-        let Some(choice) = self.0.get(choice) else { return };
+    pub(super) fn ended(&self, choice: ChoiceId, status: u64, milliseconds: u64) {
+        let Some(choice) = self.0.get(choice.index()) else { return };
         let labels = choice.labels.get().map_or("", String::as_str);
         let class = usize::try_from(status / 100).ok().filter(|class| *class < CLASSES.len()).unwrap_or_default();
         if let (Some(counter), Some(class)) = (choice.responses.get(class), CLASSES.get(class)) {

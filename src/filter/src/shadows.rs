@@ -59,10 +59,10 @@ impl Shadows {
     pub(super) fn new(policy: &Policy) -> Self {
         let mut gates = Vec::new();
         for shadow in policy.shadows() {
-            if gates.len() <= shadow.entry {
-                gates.resize_with(shadow.entry + 1, Gate::default);
+            if gates.len() <= shadow.entry.index() {
+                gates.resize_with(shadow.entry.index() + 1, Gate::default);
             }
-            if let (Some(gate), Via::Callout(callout)) = (gates.get_mut(shadow.entry), &*shadow.via) {
+            if let (Some(gate), Via::Callout(callout)) = (gates.get_mut(shadow.entry.index()), &*shadow.via) {
                 gate.rate = callout.max_per_second.map(|rate| RefCell::new(RateLimit::new(rate)));
             }
         }
@@ -72,14 +72,14 @@ impl Shadows {
 
     /// Counts what became of a copy.
     pub(super) fn count(&self, shadow: &Shadow, outcome: Outcome) {
-        if let Some(metrics) = self.metrics.get(shadow.id) {
+        if let Some(metrics) = self.metrics.get(shadow.id.index()) {
             metrics.count(outcome);
         }
     }
 
     /// Whether as many copies wait for their answer as may.
     pub(super) fn is_full(&self, shadow: &Shadow, callout: &Callout) -> bool {
-        self.gates.get(shadow.entry).is_none_or(|gate| gate.is_full(callout))
+        self.gates.get(shadow.entry.index()).is_none_or(|gate| gate.is_full(callout))
     }
 
     /// An empty body.
@@ -183,7 +183,8 @@ impl Callouts {
             let mut receivers = receivers.into_iter().peekable();
             while let Some(shadow) = receivers.next() {
                 let Via::Callout(callout) = &*shadow.via else { continue };
-                let (Some(gate), Some(metrics)) = (shadows.gates.get(shadow.entry), shadows.metrics.get(shadow.id))
+                let (Some(gate), Some(metrics)) =
+                    (shadows.gates.get(shadow.entry.index()), shadows.metrics.get(shadow.id.index()))
                 else {
                     continue;
                 };
@@ -236,10 +237,10 @@ impl Callouts {
     /// Counts the answer to a callout and discards it.
     pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
         let Some(InFlight { shadow, is_grpc, sent, timeout, .. }) = self.in_flight.remove(&token) else { return };
-        if let Some(gate) = shadows.gates.get(shadow.entry) {
+        if let Some(gate) = shadows.gates.get(shadow.entry.index()) {
             gate.in_flight.update(|count| count.saturating_sub(1));
         }
-        let Some(metrics) = shadows.metrics.get(shadow.id) else { return };
+        let Some(metrics) = shadows.metrics.get(shadow.id.index()) else { return };
         if !self.is_ending {
             metrics.in_flight(-1);
         }
@@ -268,7 +269,7 @@ impl Callouts {
     pub(super) fn end(&mut self, shadows: &Shadows) {
         self.is_ending = true;
         for copy in self.in_flight.values() {
-            if let Some(metrics) = shadows.metrics.get(copy.shadow.id) {
+            if let Some(metrics) = shadows.metrics.get(copy.shadow.id.index()) {
                 metrics.in_flight(-1);
             }
         }

@@ -45,6 +45,7 @@ mod finding;
 mod ids;
 pub mod limits;
 mod matching;
+pub mod metrics;
 mod named;
 mod names;
 mod place;
@@ -53,6 +54,7 @@ mod policy;
 mod request;
 pub mod shadow;
 mod source;
+mod status;
 mod traffic;
 
 pub use affinity::Affinity;
@@ -67,4 +69,5 @@ pub use names::{BackendName, ClusterName, CohortName, CookieName, EndpointName, 
 pub use place::{Place, Step};
 pub use policy::{Cohort, Endpoint, Parsed, Plan, Policy};
 pub use request::Request;
+pub use status::StatusClass;
 pub use traffic::{Backend, Traffic};

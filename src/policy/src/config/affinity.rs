@@ -3,6 +3,7 @@
 use serde::de::{Deserialize, Deserializer};
 
 use super::{Whole, given};
+#[cfg(feature = "schema")]
 use crate::limits::MAX_AGE_S;
 
 /// Affinity: absent, `null`, or an object.

@@ -6,6 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::{Fraction, Rate, Whole, given};
+#[cfg(feature = "schema")]
 use crate::limits::{MAX_BODY_BYTES, MAX_IN_FLIGHT, TIMEOUT_MS};
 use crate::named::Named;
 
