@@ -23,8 +23,8 @@ pub enum AffinityConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AffinityFields {
-    /// The sources of the key. The first value that is present and not empty is the key. Default: the
-    /// header `x-serve-shard-key`.
+    /// The sources of the key. The first value that is present and not empty is the key. Default:
+    /// the header `x-serve-shard-key`.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub keys: Option<Vec<KeyFields>>,

@@ -26,8 +26,8 @@ pub struct MatchFields {
     #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
-    /// Hosts, one of which must be the authority: `example.com`, or `*.example.com` for all under it.
-    /// Case and port make no difference.
+    /// Hosts, one of which must be the authority: `example.com`, or `*.example.com` for all under
+    /// it. Case and port make no difference.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub hosts: Option<Vec<String>>,
@@ -63,7 +63,8 @@ pub struct PathFields {
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     #[serde(default, deserialize_with = "given")]
     pub exact: Option<String>,
-    /// A prefix that ends at a segment: `/rank` takes `/rank`, `/rank/` and `/rank/x`, not `/ranking`.
+    /// A prefix that ends at a segment: `/rank` takes `/rank`, `/rank/` and `/rank/x`, not
+    /// `/ranking`.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     #[serde(default, deserialize_with = "given")]
     pub prefix: Option<String>,
@@ -72,8 +73,8 @@ pub struct PathFields {
     pub regex: Option<String>,
 }
 
-/// Declares a struct with the fields of a comparison beside its own. (With serde's `flatten`, unknown
-/// fields would be accepted.)
+/// Declares a struct with the fields of a comparison beside its own. (With serde's `flatten`,
+/// unknown fields would be accepted.)
 macro_rules! with_text_fields {
     ($(#[$doc:meta])* $name:ident { $own_doc:literal $own:ident: $type:ty }) => {
         $(#[$doc])*

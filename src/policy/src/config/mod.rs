@@ -30,7 +30,8 @@ pub(crate) use shadow::{HeadersConfig, Sample, ShadowConfig, ShadowFields, Via};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// The request header that the Envoy route's `cluster_header` names. Default: `x-traffic-cluster`.
+    /// The request header that the Envoy route's `cluster_header` names. Default:
+    /// `x-traffic-cluster`.
     #[serde(default, deserialize_with = "given")]
     pub routing_header: Option<String>,
     /// The response header that names the serving backend. Default: none.
@@ -39,13 +40,13 @@ pub struct PolicyConfig {
     /// The request header that names the serving backend to the upstream. Default: none.
     #[serde(default, deserialize_with = "given")]
     pub request_header: Option<String>,
-    /// The filter state that contains the decision for access logs, as `endpoint/cohort/backend/reason`.
-    /// With `traffic_policy`, an access log prints it by `%FILTER_STATE(wasm.traffic_policy:PLAIN)%`.
-    /// Default: none.
+    /// The filter state that contains the decision for access logs, as
+    /// `endpoint/cohort/backend/reason`. With `traffic_policy`, an access log prints it by
+    /// `%FILTER_STATE(wasm.traffic_policy:PLAIN)%`. Default: none.
     #[serde(default, deserialize_with = "given")]
     pub filter_state: Option<String>,
-    /// The cluster for a request that matches no endpoint. Default: none; then the routing header is
-    /// removed.
+    /// The cluster for a request that matches no endpoint. Default: none; then the routing header
+    /// is removed.
     #[serde(default, deserialize_with = "given")]
     pub default_cluster: Option<String>,
     /// Which metrics are collected.
@@ -86,7 +87,8 @@ pub struct EndpointConfig {
     /// Unique in the policy; 1 to 64 characters of A-Z, a-z, 0-9, _ and -.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$")))]
     pub name: String,
-    /// A path prefix that ends at a segment, short for `"match": {"path": {"prefix": …}}`. Default: any path.
+    /// A path prefix that ends at a segment, short for `"match": {"path": {"prefix": …}}`. Default:
+    /// any path.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     #[serde(default, deserialize_with = "given")]
     pub route: Option<String>,
@@ -97,20 +99,20 @@ pub struct EndpointConfig {
     /// The requests that it takes, together with `route` and `methods`. Default: every request.
     #[serde(default, rename = "match", deserialize_with = "given")]
     pub matching: Option<MatchConfig>,
-    /// Backend to share. The shares add up to 1, or to 100 as percentages. A share of 0 gets nothing,
-    /// a share of 1 everything.
+    /// Backend to share. The shares add up to 1, or to 100 as percentages. A share of 0 gets
+    /// nothing, a share of 1 everything.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub traffic: Named<Share>,
     /// Backend to the fraction of the requests that are copied to it, or to an object with options.
     /// 0 switches a shadow off. Default: none.
     #[serde(default)]
     pub shadow: Named<ShadowConfig>,
-    /// Where the shard key is found; `null` for no affinity. Default: the header `x-serve-shard-key`, with
-    /// the endpoint's name as salt.
+    /// Where the shard key is found; `null` for no affinity. Default: the header
+    /// `x-serve-shard-key`, with the endpoint's name as salt.
     #[serde(default)]
     pub affinity: AffinityConfig,
-    /// Groups of the requests with their own traffic, tried in order. The first that matches decides.
-    /// Default: none.
+    /// Groups of the requests with their own traffic, tried in order. The first that matches
+    /// decides. Default: none.
     #[serde(default)]
     pub cohorts: Vec<CohortConfig>,
 }
@@ -126,12 +128,12 @@ pub struct CohortConfig {
     /// The requests of the endpoint that it takes.
     #[serde(rename = "match")]
     pub matching: MatchConfig,
-    /// Backend to share. The shares add up to 1, or to 100 as percentages. A share of 0 gets nothing,
-    /// a share of 1 everything.
+    /// Backend to share. The shares add up to 1, or to 100 as percentages. A share of 0 gets
+    /// nothing, a share of 1 everything.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub traffic: Named<Share>,
-    /// Shadows of its own. They override those that it inherits from the endpoint; 0 switches one off.
-    /// Default: inherited.
+    /// Shadows of its own. They override those that it inherits from the endpoint; 0 switches one
+    /// off. Default: inherited.
     #[serde(default)]
     pub shadow: Named<ShadowConfig>,
 }

@@ -35,7 +35,8 @@ pub struct ShadowFields {
     /// How the copies are sent. Default: `callout`.
     #[serde(default)]
     pub via: Via,
-    /// The request header that steers Envoy's mirror, for `"via": "mirror"`. Default: `x-traffic-mirror`.
+    /// The request header that steers Envoy's mirror, for `"via": "mirror"`. Default:
+    /// `x-traffic-mirror`.
     #[serde(default, deserialize_with = "given")]
     pub mirror_header: Option<String>,
     /// The time that a copy may take, in milliseconds, 1 to 3600000 (an hour). Default: 5000.

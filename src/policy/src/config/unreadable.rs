@@ -8,7 +8,8 @@ use crate::decimal::decimal;
 use crate::finding::{Fault, Kind, Refused};
 use crate::place::{Place, Step};
 
-/// A fault that collects its place on its way out of the document. In a box: results are moved at each level.
+/// A fault that collects its place on its way out of the document. In a box: results are moved at
+/// each level.
 #[derive(Debug)]
 pub(super) struct Unreadable(Box<Inner>);
 
