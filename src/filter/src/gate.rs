@@ -22,10 +22,11 @@ impl Gates {
     pub fn new(policy: &Policy) -> Self {
         let mut gates = Vec::new();
         for shadow in policy.shadows() {
-            if gates.len() <= shadow.entry {
-                gates.resize_with(shadow.entry + 1, Gate::default);
+            let entry = shadow.entry.index();
+            if gates.len() <= entry {
+                gates.resize_with(entry + 1, Gate::default);
             }
-            if let (Some(gate), Some(callout)) = (gates.get_mut(shadow.entry), shadow.callout()) {
+            if let (Some(gate), Some(callout)) = (gates.get_mut(entry), shadow.callout()) {
                 gate.rate = callout.max_per_second.map(|rate| RefCell::new(RateLimit::new(rate)));
             }
         }
@@ -34,7 +35,7 @@ impl Gates {
 
     /// The gate of a shadow of this policy.
     pub fn of(&self, shadow: &Shadow) -> Option<&Gate> {
-        self.0.get(shadow.entry)
+        self.0.get(shadow.entry.index())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::shadow::{Event, Life, Original, Outcome, Shadow, Skip, Via};
-use policy::{Backend, Decision, Policy};
+use policy::{Backend, ChoiceId, Decision, Policy};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -20,7 +20,7 @@ pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
     /// The number of the choice that is counted, and the time of the request.
-    counted: Option<(usize, Duration)>,
+    counted: Option<(ChoiceId, Duration)>,
     /// The `Set-Cookie` that hands out the shard key.
     set_cookie: Option<String>,
     /// The copies that are being gathered; `None` without any.
@@ -57,11 +57,11 @@ impl Http {
             shadows.count(shadow, Outcome::Skipped(*skip));
         }
         let mirror_of = |header: &str| {
-            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
+            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if *of_shadow == *header))
         };
         for header in &in_force.policy.mirror_headers {
             let mirror = mirror_of(header);
-            host::set_request_header(header, mirror.map(|shadow| shadow.backend.cluster.as_str()));
+            host::set_request_header(header, mirror.map(|shadow| &*shadow.backend.cluster));
             if let Some(shadow) = mirror {
                 shadows.goes_on(shadow, Life::Drawn.after(Event::Mirrored));
             }
@@ -114,7 +114,7 @@ impl HttpContext for Http {
                 policy.default_cluster.as_ref()
             }
         };
-        host::set_request_header(&policy.routing_header, cluster.map(String::as_str));
+        host::set_request_header(&policy.routing_header, cluster.map(|cluster| &**cluster));
         Action::Continue
     }
 
@@ -169,9 +169,9 @@ impl HttpContext for Http {
         let (Some(in_force), Some(Tee { mut shadows, body })) = (&self.in_force, self.tee.take()) else { return };
         let policy = &in_force.policy;
         let is_internal = |name: &str| {
-            name == policy.routing_header
+            policy.routing_header == name
                 || policy.request_header.as_deref() == Some(name)
-                || policy.mirror_headers.iter().any(|mirror| mirror == name)
+                || policy.mirror_headers.iter().any(|mirror| *mirror == name)
         };
         let mut original = None;
         let life = Life::Gathering

@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 
 use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
 use policy::shadow::{Outcome, Shadow};
-use policy::{Decision, Policy, Reason, StatusClass};
+use policy::{ChoiceId, Decision, Policy, Reason, StatusClass};
 
 use super::host;
 use crate::registry::{MetricId, Registry};
@@ -55,7 +55,7 @@ impl Requests {
 
     /// Counts a request that was decided.
     pub(super) fn count(&self, decision: &Decision<'_>) {
-        let Some(choice) = self.0.get(decision.choice) else { return };
+        let Some(choice) = self.0.get(decision.choice.index()) else { return };
         let labels = choice.labels.get_or_init(|| {
             let cohort = decision.cohort.map(|cohort| &*cohort.name);
             Labels::of_backend(&decision.endpoint.name, cohort, &decision.backend.name)
@@ -65,8 +65,8 @@ impl Requests {
     }
 
     /// Counts the end of a request that was counted. `status` is that of its response (0 for none).
-    pub(super) fn ended(&self, choice: usize, status: u64, milliseconds: u64) {
-        let Some(choice) = self.0.get(choice) else { return };
+    pub(super) fn ended(&self, choice: ChoiceId, status: u64, milliseconds: u64) {
+        let Some(choice) = self.0.get(choice.index()) else { return };
         let Some(labels) = choice.labels.get() else { return };
         let class = StatusClass::of(status);
         if let Some(counter) = choice.responses.get(class.map_or(0, |class| class as usize)) {

@@ -44,7 +44,7 @@ impl Shadows {
 
     /// The metrics of a shadow.
     pub(super) fn metrics(&self, shadow: &Shadow) -> Option<&ShadowMetrics> {
-        self.metrics.get(shadow.id)
+        self.metrics.get(shadow.id.index())
     }
 
     /// Counts the outcome of a copy.

@@ -70,7 +70,8 @@ impl Candidate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shadow::target::{Filter, Via};
+    use crate::ids::{EntryId, ShadowId};
+    use crate::shadow::target::{Entry, Filter, Via};
 
     /// A request with headers alone.
     struct Headers(Vec<(&'static str, &'static [u8])>);
@@ -90,13 +91,15 @@ mod tests {
     }
 
     fn shadow(fraction: f64, filter: Filter) -> Arc<Shadow> {
-        let backend = Arc::new(Backend { name: "dark".into(), cluster: "dark".into() });
-        Arc::new(Shadow::new(0, "e".into(), backend, fraction, filter, Via::Mirror("x-mirror".into())))
+        let backend = Arc::new(Backend { name: "dark".parse().unwrap(), cluster: "dark".parse().unwrap() });
+        let via = Via::Mirror("x-mirror".parse().unwrap());
+        let entry = Entry::new(EntryId::default(), backend, fraction, filter, via);
+        Arc::new(entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None))
     }
 
     /// The reasons for which the shadows that draw `request` skip it; `None` where one copies it.
     fn reasons(shadows: &[Arc<Shadow>], request: &Headers) -> Vec<Option<Skip>> {
-        let backend = Backend { name: "v1".into(), cluster: "v1".into() };
+        let backend = Backend { name: "v1".parse().unwrap(), cluster: "v1".parse().unwrap() };
         let drawn = draw(shadows, request, &Candidate { backend: &backend, draw: 7, key_point: None });
         let copied = drawn.shadows.iter().map(|_| None);
         copied.chain(drawn.skipped.iter().map(|(_, skip)| Some(*skip))).collect()
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_request_is_copied_unless_it_is_a_copy_or_an_upgrade_or_has_another_method() {
-        let get = Filter { methods: Some(vec!["GET".into()]), ..Filter::default() };
+        let get = Filter { methods: Some(vec!["GET".parse().unwrap()]), ..Filter::default() };
         let shadows = [shadow(1.0, get)];
         for (headers, expected) in [
             (vec![(":method", b"GET".as_slice())], None),
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_shadow_that_does_not_draw_the_request_does_not_skip_it() {
-        let only_from = |name: &str| Filter { only_from: Some(vec![name.into()]), ..Filter::default() };
+        let only_from = |name: &str| Filter { only_from: Some(vec![name.parse().unwrap()]), ..Filter::default() };
         let marked = Headers(vec![(MARKER, b"dark")]);
         let shadows = [shadow(0.0, Filter::default()), shadow(1.0, only_from("v2")), shadow(1.0, only_from("v1"))];
         assert_eq!(reasons(&shadows, &marked), [Some(Skip::Marked)]);

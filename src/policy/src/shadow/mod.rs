@@ -21,5 +21,5 @@ pub use event::{Event, Kind, Refusal};
 pub use life::Life;
 pub use limit::RateLimit;
 pub use outcome::{Outcome, Skip};
-pub(crate) use target::Filter;
 pub use target::{Callout, Shadow, Via};
+pub(crate) use target::{Entry, Filter};

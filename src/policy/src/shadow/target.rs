@@ -4,26 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::draw::Draw;
+use crate::ids::{EntryId, ShadowId};
 use crate::matching::is_one_of;
+use crate::names::{BackendName, CohortName, EndpointName, HeaderName, Method};
 use crate::request::Request;
 use crate::traffic::Backend;
 
 /// A backend that receives copies of an endpoint's requests.
 #[derive(Debug, PartialEq)]
 pub struct Shadow {
-    /// The number of the shadow. All shadows of a policy are numbered from 0.
-    pub id: usize,
+    /// The number of the shadow in the policy.
+    pub id: ShadowId,
     /// The number of its entry in the policy. A cohort that inherits a shadow from its endpoint
-    /// shares the entry, and so its limits. Entries are numbered from 0, too.
-    pub entry: usize,
+    /// shares the entry, and so its limits.
+    pub entry: EntryId,
     /// The endpoint whose requests are copied.
-    pub endpoint: Arc<str>,
+    pub endpoint: EndpointName,
     /// The cohort whose requests are copied; `None` for requests in no cohort.
-    pub cohort: Option<Arc<str>>,
+    pub cohort: Option<CohortName>,
     /// The backend that receives the copies.
     pub backend: Arc<Backend>,
     /// How the copies are sent.
     pub via: Arc<Via>,
+    draw: Draw,
+    filter: Arc<Filter>,
+}
+
+/// An entry of a `shadow` object: what the shadows of an endpoint and of its cohorts share.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    id: EntryId,
+    backend: Arc<Backend>,
+    via: Arc<Via>,
     draw: Draw,
     filter: Arc<Filter>,
 }
@@ -35,7 +47,7 @@ pub enum Via {
     Callout(Callout),
     /// Envoy's own mirror sends them. This request header steers it. Envoy streams the body, which
     /// may have any size.
-    Mirror(String),
+    Mirror(HeaderName),
 }
 
 /// The limits of a shadow whose copies the filter sends, and its changes to them.
@@ -52,9 +64,9 @@ pub struct Callout {
     /// The authority of the copy; `None` for the request's own.
     pub host: Option<String>,
     /// The headers that the copy lacks.
-    pub remove_headers: Vec<String>,
+    pub remove_headers: Vec<HeaderName>,
     /// The headers that the copy has with these values instead of the request's.
-    pub set_headers: Vec<(String, String)>,
+    pub set_headers: Vec<(HeaderName, String)>,
 }
 
 /// What a shadow requires of a request.
@@ -63,31 +75,32 @@ pub(crate) struct Filter {
     /// Draw for the shard key rather than for the request.
     pub(crate) by_key: bool,
     /// `None` for any.
-    pub(crate) methods: Option<Vec<String>>,
+    pub(crate) methods: Option<Vec<Method>>,
     /// The backends whose requests are copied; `None` for any.
-    pub(crate) only_from: Option<Vec<String>>,
+    pub(crate) only_from: Option<Vec<BackendName>>,
 }
 
-impl Shadow {
-    /// A shadow of an endpoint's requests that are in no cohort.
-    pub(crate) fn new(
-        entry: usize,
-        endpoint: Arc<str>,
-        backend: Arc<Backend>,
-        fraction: f64,
-        filter: Filter,
-        via: Via,
-    ) -> Self {
+impl Entry {
+    /// Copies `fraction` (above 0, at most 1) of the requests to `backend`.
+    pub(crate) fn new(id: EntryId, backend: Arc<Backend>, fraction: f64, filter: Filter, via: Via) -> Self {
         let draw = Draw::new(&backend.name, fraction);
-        Self { id: 0, entry, endpoint, cohort: None, backend, via: Arc::new(via), draw, filter: Arc::new(filter) }
+        Self { id, backend, via: Arc::new(via), draw, filter: Arc::new(filter) }
     }
 
-    /// The same entry with a number of its own, for the requests of a cohort or of none.
-    pub(crate) fn of(&self, id: usize, cohort: Option<&Arc<str>>) -> Self {
-        Self {
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(crate) fn via(&self) -> &Via {
+        &self.via
+    }
+
+    /// The shadow that copies the requests of a cohort, or of the endpoint's that are in none.
+    pub(crate) fn shadow(&self, id: ShadowId, endpoint: &EndpointName, cohort: Option<&CohortName>) -> Shadow {
+        Shadow {
             id,
-            entry: self.entry,
-            endpoint: Arc::clone(&self.endpoint),
+            entry: self.id,
+            endpoint: endpoint.clone(),
             cohort: cohort.cloned(),
             backend: Arc::clone(&self.backend),
             via: Arc::clone(&self.via),
@@ -95,7 +108,9 @@ impl Shadow {
             filter: Arc::clone(&self.filter),
         }
     }
+}
 
+impl Shadow {
     /// The limits and changes of its copies; `None` if Envoy's own mirror sends them.
     pub fn callout(&self) -> Option<&Callout> {
         match &*self.via {
@@ -115,12 +130,12 @@ impl Shadow {
     }
 
     /// The methods that it copies; `None` for any.
-    pub fn methods(&self) -> Option<&[String]> {
+    pub fn methods(&self) -> Option<&[Method]> {
         self.filter.methods.as_deref()
     }
 
     /// The backends whose requests it copies; `None` for any.
-    pub fn only_from(&self) -> Option<&[String]> {
+    pub fn only_from(&self) -> Option<&[BackendName]> {
         self.filter.only_from.as_deref()
     }
 
@@ -148,12 +163,14 @@ mod tests {
     #[test]
     fn a_shadow_shows_its_filter() {
         let shadow = |filter| {
-            let backend = Arc::new(Backend { name: "b".into(), cluster: "b".into() });
-            Shadow::new(0, "e".into(), backend, 0.25, filter, Via::Mirror("unused".into()))
+            let backend = Arc::new(Backend { name: "b".parse().unwrap(), cluster: "b".parse().unwrap() });
+            let via = Via::Mirror("unused".parse().unwrap());
+            let entry = Entry::new(EntryId::default(), backend, 0.25, filter, via);
+            entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)
         };
         let any = shadow(Filter::default());
         assert_eq!((any.fraction(), any.is_by_key(), any.methods(), any.only_from()), (0.25, false, None, None));
-        let (methods, only_from) = (["GET".to_owned()], ["v1".to_owned(), "v2".to_owned()]);
+        let (methods, only_from) = (["GET".parse().unwrap()], ["v1".parse().unwrap(), "v2".parse().unwrap()]);
         let some =
             shadow(Filter { by_key: true, methods: Some(methods.to_vec()), only_from: Some(only_from.to_vec()) });
         assert_eq!(
