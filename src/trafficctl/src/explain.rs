@@ -1,4 +1,4 @@
-//! `explain`: a decision, step by step.
+//! `explain`: the decision about a request, step by step.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,12 @@ use anstyle::{AnsiColor, Style};
 use policy::{Chance, Check, Copied, Explanation, Policy, Reason, Request, Trial};
 use serde_json::{Value, json};
 
-use crate::Outcome;
-use crate::bars::percent;
-use crate::file::PolicyFile;
+use crate::document::file::PolicyFile;
+use crate::error::Error;
+use crate::report::valid_policy;
 use crate::request;
+use crate::table::percent;
+use crate::terminal::say;
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -27,15 +29,18 @@ const TITLE: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// Explains what becomes of a request.
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+/// Explains the decision about a request.
+///
+/// # Errors
+/// If the policy or the request is not valid, or the file can't be read.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let file = PolicyFile::read(&arguments.file)?;
-    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let policy = valid_policy(&file)?;
     let request = arguments.request.request()?;
     let explanation = policy.explain(&request);
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&as_json(&policy, &explanation))?);
-        return Ok(Outcome::Good);
+        say!("{:#}", as_json(policy, &explanation));
+        return Ok(());
     }
     let host = request.header(":authority").next().unwrap_or_default();
     say!("{TITLE}request{TITLE:#}  {} (host {})", arguments.request.in_words(), String::from_utf8_lossy(host));
@@ -45,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Some(cluster) => say!("  no endpoint takes it: the default cluster {cluster} serves"),
             None => say!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
         }
-        return Ok(Outcome::Good);
+        return Ok(());
     }
     if !explanation.cohorts.is_empty() {
         trials("cohort", &explanation.cohorts);
@@ -56,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     key(&explanation);
     backends(&explanation);
     shadows(&explanation);
-    Ok(Outcome::Good)
+    Ok(())
 }
 
 fn trials(title: &str, trials: &[Trial]) {
