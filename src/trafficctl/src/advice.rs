@@ -1,6 +1,6 @@
 //! A finding with a guess at what was meant.
 
-use crate::finding::{Finding, Kind};
+use policy::{Finding, Kind};
 
 /// A finding, and a guess at what was meant.
 pub struct Advice {

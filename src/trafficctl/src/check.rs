@@ -8,17 +8,19 @@ use serde_json::{Value, json};
 use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
 use crate::error::{Error, Status};
-use crate::finding::Severity;
 use crate::terminal::{ERROR, WARNING, say};
 use crate::{lint, report};
+use policy::Severity;
 
 /// The options of `check`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Policies, or files that hold them; `-` for standard input. The clusters of each file count for all of them.
+    /// Policies, or files that hold them; `-` for standard input. The clusters of each file count
+    /// for all of them.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How many requests an endpoint gets in a second: warns of shares that would get fewer than ten in a day.
+    /// How many requests an endpoint gets in a second: warns of shares that would get fewer than
+    /// ten in a day.
     #[arg(long, value_name = "REQUESTS", value_parser = rate)]
     rate: Option<f64>,
     /// Treat warnings as errors.
@@ -86,7 +88,8 @@ fn read_all(paths: &[PathBuf], summary: &mut Summary) -> Vec<PolicyFile> {
     files
 }
 
-/// The path of a file that Envoy's configuration names: relative to the working directory, or beside the configuration.
+/// The path of a file that Envoy's configuration names: relative to the working directory, or
+/// beside the configuration.
 fn find_beside(follow: &Path, named_in: &Path) -> Option<PathBuf> {
     let folder = named_in.parent()?;
     let places = [follow.to_owned(), folder.join(follow), folder.join(follow.file_name()?)];

@@ -9,8 +9,9 @@ use crate::{check, diff, explain, list, render, simulate, top};
 
 /// Checks, explains and changes traffic policies.
 ///
-/// A policy is a JSON file, or part of a file that carries it to a proxy: an ECDS file, an Envoy configuration, an Istio
-/// WasmPlugin, an EnvoyExtensionPolicy. trafficctl accepts what the filter accepts: both run the same code.
+/// A policy is a JSON file, or part of a file that carries it to a proxy: an ECDS file, an Envoy
+/// configuration, an Istio WasmPlugin, an EnvoyExtensionPolicy. trafficctl accepts what the filter
+/// accepts: both run the same code.
 #[derive(Parser)]
 #[command(
     name = "trafficctl",

@@ -117,7 +117,7 @@ fn key(explanation: &Explanation<'_>) {
     match (explanation.reason, explanation.point) {
         (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
         (Reason::Generated, _) => {
-            let cookie = affinity.and_then(policy::Affinity::generated_cookie).unwrap_or_default();
+            let cookie = affinity.and_then(policy::Affinity::generated_cookie).map_or("", |name| name);
             say!("  a new one is drawn, and handed out in the cookie {cookie}");
         }
         _ => say!("  none: the request's own draw decides"),
@@ -130,7 +130,7 @@ fn backends(explanation: &Explanation<'_>) {
     for standing in &explanation.backends {
         let name = &standing.backend.name;
         let share = percent(standing.share);
-        let cluster = if standing.backend.cluster == *name {
+        let cluster = if *standing.backend.cluster == **name {
             String::new()
         } else {
             format!("  cluster {}", standing.backend.cluster)
@@ -168,7 +168,10 @@ fn why(chance: &Chance<'_>) -> String {
         Copied::ByRequest => format!("{} of the requests, each drawn for itself", percent(shadow.fraction())),
     };
     match shadow.only_from() {
-        Some(backends) => format!("{draw}; only of what {} serves", backends.join(" or ")),
+        Some(backends) => {
+            let backends: Vec<_> = backends.iter().map(|name| &**name).collect();
+            format!("{draw}; only of what {} serves", backends.join(" or "))
+        }
         None => draw,
     }
 }
@@ -189,8 +192,8 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
         .map(|tried| json!({ "source": tried.source, "key": tried.key.as_deref().map(String::from_utf8_lossy) }));
     let backends = explanation.backends.iter().map(|standing| {
         json!({
-            "name": standing.backend.name,
-            "cluster": standing.backend.cluster,
+            "name": &*standing.backend.name,
+            "cluster": &*standing.backend.cluster,
             "share": standing.share,
             "score": standing.score,
             "chance": standing.chance,
@@ -198,7 +201,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
     });
     let shadows = explanation.shadows.iter().map(|chance| {
         json!({
-            "name": chance.shadow.backend.name,
+            "name": &*chance.shadow.backend.name,
             "fraction": chance.shadow.fraction(),
             "chance": chance.chance,
             "why": why(chance),
@@ -208,7 +211,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
         "endpoint": explanation.endpoint.map(|endpoint| &*endpoint.name),
         "cohort": explanation.cohort.map(|cohort| &*cohort.name),
         "reason": explanation.endpoint.map(|_| explanation.reason.name()),
-        "default_cluster": policy.default_cluster,
+        "default_cluster": policy.default_cluster.as_deref(),
         "endpoints": trials(&explanation.endpoints),
         "cohorts": trials(&explanation.cohorts),
         "keys": keys.collect::<Vec<_>>(),

@@ -1,4 +1,5 @@
-//! The command-line tool: checks, explains and changes traffic policies with the code that the filter runs.
+//! The command-line tool: checks, explains and changes traffic policies with the code that the
+//! filter runs.
 
 mod advice;
 mod check;
@@ -7,7 +8,6 @@ mod diff;
 mod document;
 mod error;
 mod explain;
-mod finding;
 mod lint;
 mod list;
 mod render;

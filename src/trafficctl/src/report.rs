@@ -9,7 +9,6 @@ use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
 use crate::document::source::Source;
 use crate::error::Error;
-use crate::finding::Finding;
 
 /// How many findings are shown of one policy.
 const SHOWN: usize = 50;
@@ -17,13 +16,14 @@ const SHOWN: usize = 50;
 /// The valid policy of a file that has only one.
 ///
 /// # Errors
-/// [`Error::Refused`] with a report if it is not valid, and the errors of [`PolicyFile::only_policy`].
+/// [`Error::Refused`] with a report if it is not valid, and the errors of
+/// [`PolicyFile::only_policy`].
 pub fn valid_policy(file: &PolicyFile) -> Result<&Policy, Error> {
     let policy = file.only_policy()?;
     match &policy.verdict {
         Ok(parsed) => Ok(&parsed.policy),
-        Err(errors) => {
-            let findings: Vec<_> = errors.0.iter().map(|error| Finding::from(error).into()).collect();
+        Err(refused) => {
+            let findings: Vec<_> = refused.0.iter().cloned().map(Advice::from).collect();
             Err(Error::Refused(text(file, policy, &findings)))
         }
     }
@@ -76,6 +76,7 @@ pub fn as_json(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> Vec<V
             "file": file.path,
             "source": source.name,
             "level": finding.severity.name(),
+            "kind": finding.kind.name(),
             "message": finding.to_string(),
             "places": [finding.place.to_string()],
             "problem": finding.problem,

@@ -119,7 +119,8 @@ pub fn read_keys(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
     Ok(keys)
 }
 
-/// The points and draws of the requests. Without affinity, the point of a request with a key is drawn, too.
+/// The points and draws of the requests. Without affinity, the point of a request with a key is
+/// drawn, too.
 fn points(arguments: &Arguments, endpoint: &Endpoint, keys: Option<&[Vec<u8>]>, stream: u64) -> Vec<(u64, u64)> {
     // SplitMix64: mixes a counter that advances by the golden ratio.
     let start = mix(arguments.seed ^ policy::placement::fnv1a(endpoint.name.as_bytes())).wrapping_add(mix(stream));

@@ -1,7 +1,7 @@
 //! The part of the users that moves when shares change, computed exactly from the shares.
 //!
-//! The score of a backend is an exponential variable divided by its share. The chance that one backend serves a user before
-//! and another one after is therefore an integral with a closed form.
+//! The score of a backend is an exponential variable divided by its share. The chance that one
+//! backend serves a user before and another one after is therefore an integral with a closed form.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +98,8 @@ fn share(shares: &Shares, backend: &str) -> f64 {
     shares.get(backend).copied().unwrap_or_default()
 }
 
-/// The part of the users that `backend` serves before and after: it has the lowest score both times.
+/// The part of the users that `backend` serves before and after: it has the lowest score both
+/// times.
 fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
     let (p, q) = (share(before, backend), share(after, backend));
     let all = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
@@ -107,9 +108,10 @@ fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
 
 /// The part of the users that goes from one backend to another.
 ///
-/// Let x and y be the exponential variables of the two, and t = y / x. Then t lies between the ratios of their shares, and
-/// each other backend loses against both. The integral over x is 1 / (a + b t)², where a and b change only at the points
-/// at which another backend loses to the one rather than to the other.
+/// Let x and y be the exponential variables of the two, and t = y / x. Then t lies between the
+/// ratios of their shares, and each other backend loses against both. The integral over x is 1 / (a
+/// + b t)², where a and b change only at the points at which another backend loses to the one
+/// rather than to the other.
 fn go(before: &Shares, after: &Shares, from: &str, to: &str) -> f64 {
     let (p, q) = (share(before, from), share(after, to));
     let (start, end) = (share(before, to) / p, q / share(after, from));
@@ -148,7 +150,7 @@ mod tests {
     use super::{Moved, Movement, shares};
 
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
-        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        let backend = |name: &str| Arc::new(Backend { name: name.parse().unwrap(), cluster: name.parse().unwrap() });
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
@@ -171,7 +173,7 @@ mod tests {
             let (before, after) = (traffic(before), traffic(after));
             let points = (0..USERS).map(|n| mix(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let seen: Vec<_> = points.map(|point| (before.choose(point), after.choose(point))).collect();
-            let seen = Movement::of_seen(seen.iter().map(|(from, to)| (from.name.as_str(), to.name.as_str())));
+            let seen = Movement::of_seen(seen.iter().map(|(from, to)| (&*from.name, &*to.name)));
             let exact = Movement::of_placed(&shares(&before), &shares(&after));
             for ((from, to), part) in &exact.0 {
                 // Six standard deviations.

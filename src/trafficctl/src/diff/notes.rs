@@ -1,31 +1,19 @@
 //! Differences between two policies, in words.
+//!
+//! The parts of a policy are taken apart field by field, so that a new field can't be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
 
-use policy::shadow::Shadow;
-use policy::{Affinity, Policy, Traffic};
+use policy::shadow::{Filter, Shadow};
+use policy::{Affinity, Backend, BackendName, Endpoint, Match, Plan, Policy, Traffic};
 
 use super::movement::{is_alike, shares};
 use crate::table::percent;
 
 /// The differences outside the endpoints, and in their order.
 pub fn of_policies(old: &Policy, new: &Policy) -> Vec<String> {
-    let (before, after) = (fields(old), fields(new));
-    let changed = before.into_iter().zip(after).filter(|(before, after)| before != after);
-    let mut notes: Vec<_> = changed.map(|((name, old), (_, new))| format!("{name}: {old} → {new}")).collect();
-    let order = |policy: &Policy, other: &Policy| -> Vec<String> {
-        let is_in = |name: &str| other.endpoints().any(|endpoint| &*endpoint.name == name);
-        policy.endpoints().map(|endpoint| endpoint.name.to_string()).filter(|name| is_in(name)).collect()
-    };
-    let (old_order, new_order) = (order(old, new), order(new, old));
-    if old_order != new_order {
-        notes.push(format!("the endpoints are tried in another order: {}", new_order.join(", ")));
-    }
-    notes
-}
-
-/// The fields of a policy other than its endpoints, with their names in the document.
-fn fields(policy: &Policy) -> [(&'static str, String); 6] {
     let Policy {
         routing_header,
         response_header,
@@ -33,26 +21,44 @@ fn fields(policy: &Policy) -> [(&'static str, String); 6] {
         filter_state,
         counts_responses,
         default_cluster,
-        // Follows from all others.
+        endpoints,
+        // Follows from all other fields.
         hash: _,
         // Follow from the shadows.
         mirror_headers: _,
-        ..
-    } = policy;
-    let word = |value: &Option<String>| value.as_deref().unwrap_or("none").to_owned();
-    [
-        ("routing_header", routing_header.to_string()),
-        ("response_header", word(response_header)),
-        ("request_header", word(request_header)),
-        ("filter_state", word(filter_state)),
-        ("metrics.responses", counts_responses.to_string()),
-        ("default_cluster", word(default_cluster)),
-    ]
+    } = old;
+    let mut notes = Vec::new();
+    let mut compare = |name: &str, old: String, new: String| {
+        if old != new {
+            notes.push(format!("{name}: {old} → {new}"));
+        }
+    };
+    compare("routing_header", routing_header.to_string(), new.routing_header.to_string());
+    compare("response_header", word(response_header), word(&new.response_header));
+    compare("request_header", word(request_header), word(&new.request_header));
+    compare("filter_state", word(filter_state), word(&new.filter_state));
+    compare("metrics.responses", counts_responses.to_string(), new.counts_responses.to_string());
+    compare("default_cluster", word(default_cluster), word(&new.default_cluster));
+    let (old_order, new_order) = (order(endpoints, &new.endpoints), order(&new.endpoints, endpoints));
+    if old_order != new_order {
+        notes.push(format!("the endpoints are tried in another order: {}", new_order.join(", ")));
+    }
+    notes
+}
+
+fn word(value: &Option<impl Display>) -> String {
+    value.as_ref().map_or("none".to_owned(), ToString::to_string)
+}
+
+/// The names of the endpoints that are also among the others.
+fn order<'a>(endpoints: &'a [Endpoint], others: &[Endpoint]) -> Vec<&'a str> {
+    let names = endpoints.iter().map(|endpoint| &endpoint.name);
+    names.filter(|name| others.iter().any(|other| other.name == **name)).map(|name| &**name).collect()
 }
 
 /// The difference between the matches of an endpoint or a cohort.
-pub fn of_matches(before: &str, after: &str) -> Vec<String> {
-    if before == after { Vec::new() } else { vec![format!("takes other requests: {before} → {after}")] }
+pub fn of_matches(before: &Match, after: &Match) -> Option<String> {
+    (before != after).then(|| format!("takes other requests: {before} → {after}"))
 }
 
 /// The differences in affinity, and whether a user with a key before has the same point now.
@@ -65,65 +71,93 @@ pub fn of_affinity(before: Option<&Affinity>, after: Option<&Affinity>) -> (Vec<
         (None, Some(_)) => return (vec!["affinity from now on: each user keeps one backend".to_owned()], false),
         (None, None) => return (Vec::new(), false),
     };
+    let Affinity { keys, salt, cookie } = before;
     let mut notes = Vec::new();
-    let keeps_salt = before.salt() == after.salt();
+    let keeps_salt = *salt == after.salt;
     if !keeps_salt {
         notes.push("another salt: every user is placed again".to_owned());
     }
-    let (old, new): (Vec<_>, Vec<_>) = (before.sources().collect(), after.sources().collect());
-    let in_words = || format!("{} → {}", old.join(", "), new.join(", "));
-    let (is_longer, is_shorter) = (new.starts_with(&old), old.starts_with(&new));
+    let sources = |affinity: &Affinity| affinity.sources().collect::<Vec<_>>().join(", ");
+    let in_words = || format!("{} → {}", sources(before), sources(after));
+    let (is_longer, is_shorter) = (after.keys.starts_with(keys), keys.starts_with(&after.keys));
     match (is_longer, is_shorter) {
-        (true, true) if keeps_salt && before != after => {
-            notes.push("the cookie of generated keys has other options".to_owned());
-        }
         (true, true) => (),
         (true, false) => notes.push(format!("more keys, for users without the others: {}", in_words())),
         (false, true) => notes.push(format!("fewer keys: users with only the last ones lose theirs: {}", in_words())),
         (false, false) => notes.push(format!("other keys, which place users again: {}", in_words())),
     }
+    notes.extend(match (cookie, &after.cookie) {
+        (None, Some(_)) => Some("a user without a key gets a cookie with one from now on".to_owned()),
+        (Some(_), None) => Some("a user without a key gets no cookie with one any more".to_owned()),
+        (before, after) => (before != after).then(|| "the cookie of generated keys is another one".to_owned()),
+    });
     (notes, keeps_salt && (is_longer || is_shorter))
 }
 
-/// The differences between the shadows of the same requests.
-pub fn of_shadows<'a>(
-    before: impl IntoIterator<Item = &'a Shadow>,
-    after: impl IntoIterator<Item = &'a Shadow>,
-) -> Vec<String> {
-    let by_name = |shadow: &'a Shadow| (shadow.backend.name.as_str(), shadow);
-    let before: BTreeMap<_, _> = before.into_iter().map(by_name).collect();
-    let after: BTreeMap<_, _> = after.into_iter().map(by_name).collect();
+/// The differences between the plans for the same requests, other than which users move.
+pub fn of_plans(before: &Plan, after: &Plan, has_users: bool) -> Vec<String> {
+    // The first choice is only a number.
+    let Plan { traffic, first_choice: _, shadows } = before;
+    let mut notes = of_shadows(shadows, &after.shadows);
+    notes.extend(of_traffic(traffic, &after.traffic, has_users));
+    notes
+}
+
+fn of_shadows(before: &[Arc<Shadow>], after: &[Arc<Shadow>]) -> Vec<String> {
+    let by_name = |shadows: &'_ [Arc<Shadow>]| -> BTreeMap<String, Arc<Shadow>> {
+        shadows.iter().map(|shadow| (shadow.backend.name.to_string(), Arc::clone(shadow))).collect()
+    };
+    let (before, after) = (by_name(before), by_name(after));
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let note = |name: &&str| {
+    let note = |name: &String| {
         let (old, new) = (before.get(name), after.get(name));
-        let words = |shadow: Option<&&Shadow>| shadow.map_or("nothing".to_owned(), |shadow| in_words(shadow));
+        let words = |shadow: Option<&Arc<Shadow>>| shadow.map_or("nothing".to_owned(), |shadow| in_words(shadow));
         let (old_words, new_words) = (words(old), words(new));
         if old_words != new_words {
             return Some(format!("copies to {name}: {old_words} → {new_words}"));
         }
-        let (old, new) = (old?, new?);
-        (old.via != new.via).then(|| format!("copies to {name}: other options, such as limits, headers or host"))
+        let is_same = is_same(old?, new?);
+        (!is_same).then(|| format!("copies to {name}: other options, such as limits, headers or host"))
     };
     names.into_iter().filter_map(note).collect()
 }
 
-fn in_words(shadow: &Shadow) -> String {
-    let by_key = if shadow.is_by_key() { " of the keys" } else { "" };
-    let methods = shadow.methods().map(|methods| format!(", only {}", methods.join(" "))).unwrap_or_default();
-    let from = shadow.only_from().map(|from| format!(", only of {}", from.join(" "))).unwrap_or_default();
-    let is_own = shadow.backend.cluster == shadow.backend.name;
-    let cluster = if is_own { String::new() } else { format!(", cluster {}", shadow.backend.cluster) };
-    format!("{}{by_key}{methods}{from}{cluster}", percent(shadow.fraction()))
+/// Whether two shadows copy the same requests in the same way.
+fn is_same(before: &Shadow, after: &Shadow) -> bool {
+    // The ids are only numbers. Endpoint and cohort are those of the enclosing plan.
+    let Shadow { id: _, entry: _, endpoint: _, cohort: _, backend, via, draw, filter } = before;
+    (backend, via, draw, filter) == (&after.backend, &after.via, &after.draw, &after.filter)
 }
 
-/// The differences between the traffic of the same requests, other than which users move.
-pub fn of_traffic(before: &Traffic, after: &Traffic, has_users: bool) -> Vec<String> {
-    let cluster = |backend: &str| {
-        after.shares().find(|(other, _)| other.name == backend).map(|(backend, _)| backend.cluster.clone())
-    };
+fn in_words(shadow: &Shadow) -> String {
+    let Filter { by_key, methods, only_from } = &*shadow.filter;
+    let Backend { name, cluster } = &*shadow.backend;
+    let mut words = percent(shadow.fraction());
+    if *by_key {
+        words += " of the keys";
+    }
+    if let Some(methods) = methods {
+        words += &format!(", only {}", joined(methods, " "));
+    }
+    if let Some(backends) = only_from {
+        words += &format!(", only of {}", joined(backends, " "));
+    }
+    if **cluster != **name {
+        words += &format!(", cluster {cluster}");
+    }
+    words
+}
+
+fn joined(names: &[impl Display], separator: &str) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
+fn of_traffic(before: &Traffic, after: &Traffic, has_users: bool) -> Vec<String> {
+    let now = |name: &BackendName| after.shares().map(|(backend, _)| backend).find(|backend| backend.name == *name);
     let changed = before.shares().filter_map(|(backend, _)| {
-        let now = cluster(&backend.name).filter(|now| *now != backend.cluster)?;
-        Some(format!("{} has another cluster: {} → {now}", backend.name, backend.cluster))
+        let Backend { name, cluster } = &**backend;
+        let now = &now(name).filter(|now| now.cluster != *cluster)?.cluster;
+        Some(format!("{name} has another cluster: {cluster} → {now}"))
     });
     let mut notes: Vec<_> = changed.collect();
     if !has_users && !is_alike(&shares(before), &shares(after)) {

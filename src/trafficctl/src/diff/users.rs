@@ -77,7 +77,7 @@ impl Placed<'_> {
                     from: from.to_string(),
                     to: to.to_string(),
                 }));
-                Movement::of_seen(keys.iter().map(serve).map(|(from, to)| (from.as_str(), to.as_str())))
+                Movement::of_seen(keys.iter().map(serve).map(|(from, to)| (&**from, &**to)))
             }
             None if self.keeps_points => Movement::of_placed(&shares_before, &shares_after),
             None => Movement::of_unrelated(&shares_before, &shares_after),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::one_line::one_line;
-use super::place::{Place, Step};
+use policy::{Place, Step};
 
 /// One change to a policy.
 #[derive(Clone, Debug, PartialEq)]

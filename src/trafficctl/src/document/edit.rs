@@ -1,4 +1,5 @@
-//! Edits of a policy in its file. Everything else, comments and layout included, stays as it was written.
+//! Edits of a policy in its file. Everything else, comments and layout included, stays as it was
+//! written.
 
 use std::ops::Range;
 
@@ -12,15 +13,15 @@ use super::embedded::Form;
 use super::file::{Judged, PolicyFile};
 use super::lines::{end_of_line, indent_of, splice, start_with_comments};
 use super::one_line::one_line;
-use super::place::Step;
 use super::{flow, tree};
 use crate::error::Error;
+use policy::Step;
 
 /// The file with `changes` made to `policy`, whose JSON value is `value`.
 ///
 /// # Errors
-/// [`Error::Wrong`] if the layout of the file can't be edited: the result is parsed again, and must have the value that
-/// the changes ask for.
+/// [`Error::Wrong`] if the layout of the file can't be edited: the result is parsed again, and must
+/// have the value that the changes ask for.
 pub fn edited(file: &PolicyFile, policy: &Judged, value: &Value, changes: &[Change]) -> Result<PolicyFile, Error> {
     let mut expected = value.clone();
     for change in changes {
@@ -48,7 +49,8 @@ pub fn with_policy(file: &PolicyFile, json: &str) -> Result<String, Error> {
     replaced.ok_or_else(|| Error::Wrong(format!("{} does not hold a policy as a string", file.path.display())))
 }
 
-/// Whether two documents are equal. YAML and JSON distinguish integers from doubles, the filter does not.
+/// Whether two documents are equal. YAML and JSON distinguish integers from doubles, the filter
+/// does not.
 fn is_same(this: &Value, other: &Value) -> bool {
     match (this, other) {
         (Value::Number(this), Value::Number(other)) => this.as_f64() == other.as_f64(),
@@ -159,7 +161,8 @@ fn replace_string(text: &str, document: usize, steps: &[Step], new: &str, is_bas
     Some(splice(text, range, &new))
 }
 
-/// `new` as a literal block with the indentation and the line ends of `block`, whose first line is `header`.
+/// `new` as a literal block with the indentation and the line ends of `block`, whose first line is
+/// `header`.
 fn literal_block(header: &str, block: &str, new: &str) -> String {
     let indents = block.lines().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
     let indent = " ".repeat(indents.min().unwrap_or_default());

@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::place::Step;
 use super::proxy::type_of;
+use policy::Step;
 
 /// A policy in a file.
 #[derive(Clone, Debug)]
@@ -173,7 +173,8 @@ fn resource(manifest: &Value) -> String {
     format!("{} {:?}", word("/kind"), word("/metadata/name"))
 }
 
-/// Whether the description of a filter, without its policy, has this filter's name: its own, or that of the module or image.
+/// Whether the description of a filter, without its policy, has this filter's name: its own, or
+/// that of the module or image.
 fn names_us(filter: &Value) -> bool {
     match filter {
         Value::String(text) => text.contains("traffic-policy") || text.contains("traffic_policy"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use policy::{Parsed, Policy, PolicyErrors};
+use policy::{Parsed, Policy, Refused};
 use serde_json::Value;
 
 use super::embedded::{self, Form, has_endpoints, value_at};
@@ -32,14 +32,15 @@ pub struct Judged {
     /// The policy as a JSON value, whether or not it is valid; `None` if it is not JSON.
     pub value: Option<Value>,
     /// The policy with its warnings, or its errors.
-    pub verdict: Result<Parsed, PolicyErrors>,
+    pub verdict: Result<Parsed, Refused>,
 }
 
 impl PolicyFile {
     /// Reads the file at `path`; `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if it can't be read or is not UTF-8; otherwise those of [`PolicyFile::parse`].
+    /// [`Error::Unreadable`] if it can't be read or is not UTF-8; otherwise those of
+    /// [`PolicyFile::parse`].
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = match path.to_str() {
             Some("-") => io::read_to_string(io::stdin()),

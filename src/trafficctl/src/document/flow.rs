@@ -6,8 +6,8 @@ use super::lines::{end_of_line, indent_of, line_end, splice, start_of_line, star
 
 /// Inserts `part` before the part with number `n`, and separates them as the others are separated.
 ///
-/// `whole` is the position of the list or object, `parts` are those of its parts. An empty one is written again, between
-/// `open` and `close`.
+/// `whole` is the position of the list or object, `parts` are those of its parts. An empty one is
+/// written again, between `open` and `close`.
 pub fn insert(
     text: &str,
     whole: &Range<usize>,
@@ -32,7 +32,8 @@ pub fn insert(
     }
 }
 
-/// Removes the part with number `n`, and one of the commas beside it; `None` if there is no such part.
+/// Removes the part with number `n`, and one of the commas beside it; `None` if there is no such
+/// part.
 pub fn remove(text: &str, parts: &[Range<usize>], n: usize) -> Option<String> {
     let part = parts.get(n)?;
     let (previous, next) = (n.checked_sub(1).and_then(|n| parts.get(n)), parts.get(n + 1));

@@ -8,7 +8,6 @@ mod flow;
 pub mod lines;
 pub mod one_line;
 pub mod outline;
-pub mod place;
 mod proxy;
 pub mod source;
 pub mod store;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::place::Place;
+use policy::Place;
 
 /// A place that names a backend, other than the list of backends.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::embedded::Form;
 use super::file::{Judged, PolicyFile};
-use super::place::{Place, Step};
 use super::tree;
+use policy::{Place, Step};
 
 /// The text in which the places of a policy are shown.
 ///
@@ -82,7 +82,8 @@ impl Source {
         }
     }
 
-    /// The line and column in the file of an offset in the text, counted from 1. For a quoted policy, where it starts.
+    /// The line and column in the file of an offset in the text, counted from 1. For a quoted
+    /// policy, where it starts.
     pub fn in_file(&self, offset: usize) -> (usize, usize) {
         self.quoted_at.unwrap_or_else(|| line_and_column(&self.text, offset))
     }
@@ -130,7 +131,8 @@ fn lines_of_block(text: &str, written: Range<usize>, json: &str) -> Option<Vec<u
         .collect()
 }
 
-/// Maps an offset in a policy whose lines start at `of_json` to a file in which they start at `of_file`.
+/// Maps an offset in a policy whose lines start at `of_json` to a file in which they start at
+/// `of_file`.
 fn to_file(at: usize, of_json: &[usize], of_file: &[usize]) -> usize {
     let line = of_json.partition_point(|start| *start <= at).saturating_sub(1);
     let column = at - of_json.get(line).copied().unwrap_or_default();

@@ -18,7 +18,8 @@ impl Locked {
     /// Waits for the lock on the file at `path`. A symbolic link is followed.
     ///
     /// # Errors
-    /// [`Error::Usage`] for standard input, [`Error::Unreadable`] if the file or its folder can't be opened.
+    /// [`Error::Usage`] for standard input, [`Error::Unreadable`] if the file or its folder can't
+    /// be opened.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if path == Path::new("-") {
             return Err(Error::Usage("this command changes a file, and can't change standard input".to_owned()));
@@ -43,7 +44,8 @@ impl Locked {
 
     fn try_replace(&self, text: &str) -> std::io::Result<()> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        // Always the same name, so that the next run removes the file that a killed run left behind.
+        // Always the same name, so that the next run removes the file that a killed run left
+        // behind.
         let new = self.path.with_file_name(format!(".{name}.trafficctl"));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

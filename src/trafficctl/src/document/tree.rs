@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use yaml_edit::{Document, YamlFile, YamlNode};
 
-use super::place::Step;
 use crate::error::Error;
+use policy::Step;
 
 /// The steps of a JSON pointer (RFC 6901), as in `/endpoints/0/name`. A number is an element.
 ///

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use crate::advice::{Advice, did_you_mean};
 use crate::document::outline::{Mention, is_listed, members};
-use crate::document::place::Place;
-use crate::finding::{Finding, Kind};
+use policy::{Finding, Kind, Place};
 
 type Mentions<'a> = BTreeMap<&'a str, Vec<Mention>>;
 

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use crate::advice::Advice;
 use crate::document::file::Judged;
 use crate::document::outline::mentions;
-use crate::finding::Finding;
 
 /// What is known beside the policy.
 #[derive(Default)]
@@ -18,17 +17,18 @@ pub struct Context {
     pub clusters: Option<BTreeSet<String>>,
     /// How many requests an endpoint gets, in a second.
     pub requests_per_second: Option<f64>,
-    /// Whether the policy is being changed. A backend may be unused, or named only once, until the next change.
+    /// Whether the policy is being changed. A backend may be unused, or named only once, until the
+    /// next change.
     pub is_change: bool,
 }
 
 /// The errors of a policy; of a valid one the filter's warnings and those of all lints.
 pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     let parsed = match &policy.verdict {
-        Err(errors) => return errors.0.iter().map(|error| Finding::from(error).into()).collect(),
+        Err(refused) => return refused.0.iter().cloned().map(Advice::from).collect(),
         Ok(parsed) => parsed,
     };
-    let mut findings: Vec<Advice> = parsed.warnings.iter().map(|warning| Finding::from(warning).into()).collect();
+    let mut findings: Vec<Advice> = parsed.warnings.iter().cloned().map(Advice::from).collect();
     let Some(document) = &policy.value else { return findings };
     findings.extend(shadows::unsafe_shadows(document).map(Advice::from));
     let mentions = mentions(document);

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::document::outline::{list, members};
-use crate::document::place::Place;
-use crate::finding::{Finding, Kind};
+use policy::{Finding, Kind, Place};
 
 /// Methods without side effects (RFC 9110, section 9.2.1).
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];

@@ -1,14 +1,12 @@
 //! Shares that are too small to show anything.
 
-use policy::{Policy, Traffic};
-
-use crate::document::place::Place;
-use crate::finding::{Finding, Kind};
+use policy::{Finding, Kind, Place, Policy, Traffic};
 
 /// How many requests a day a share should get at least.
 const REQUESTS_A_DAY: f64 = 10.0;
 
-/// Warns of each share that would get too few requests, if each endpoint gets `rate` requests a second.
+/// Warns of each share that would get too few requests, if each endpoint gets `rate` requests a
+/// second.
 pub fn tiny_shares(policy: &Policy, rate: f64) -> impl Iterator<Item = Finding> {
     policy.endpoints().enumerate().flat_map(move |(n, endpoint)| {
         let place = Place::root().member("endpoints").element(n);

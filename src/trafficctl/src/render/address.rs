@@ -22,7 +22,8 @@ pub struct Address {
 /// The addresses on the command line.
 #[derive(clap::Args)]
 pub struct Addresses {
-    /// The address of a cluster; may be repeated. By default a cluster is at the host with its name, port 80.
+    /// The address of a cluster; may be repeated. By default a cluster is at the host with its
+    /// name, port 80.
     #[arg(long = "cluster", value_name = "NAME=HOST:PORT")]
     pub clusters: Vec<Address>,
 }

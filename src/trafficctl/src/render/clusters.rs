@@ -19,8 +19,8 @@ fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
     serving.chain(policy.shadows().map(|shadow| &*shadow.backend))
 }
 
-/// The cluster that serves requests that bypass the filter: the default cluster, or the one with the largest share of the
-/// first endpoint.
+/// The cluster that serves requests that bypass the filter: the default cluster, or the one with
+/// the largest share of the first endpoint.
 ///
 /// # Errors
 /// [`Error::Wrong`] if the policy has neither.

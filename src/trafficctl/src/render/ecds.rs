@@ -1,4 +1,5 @@
-//! The file that Envoy watches for the policy: an answer of its extension config discovery service (ECDS).
+//! The file that Envoy watches for the policy: an answer of its extension config discovery service
+//! (ECDS).
 
 use std::path::{Path, PathBuf};
 

@@ -33,8 +33,8 @@ pub struct Arguments {
     /// The path of the module.
     #[arg(long, value_name = "FILE", default_value = MODULE)]
     module: String,
-    /// Let Envoy take the policy from this ECDS file, so that it can change live. By default the configuration has the
-    /// policy in it.
+    /// Let Envoy take the policy from this ECDS file, so that it can change live. By default the
+    /// configuration has the policy in it.
     #[arg(long, value_name = "FILE")]
     pub ecds: Option<String>,
 }
@@ -42,7 +42,8 @@ pub struct Arguments {
 /// Renders the configuration.
 ///
 /// # Errors
-/// [`Error::Wrong`] if the policy has nothing to route to, or names that the configuration can't have.
+/// [`Error::Wrong`] if the policy has nothing to route to, or names that the configuration can't
+/// have.
 pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Result<String, Error> {
     arguments.addresses.check(policy)?;
     let fallback = fallback(policy)?;
@@ -71,7 +72,8 @@ pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Resu
     }
 }
 
-/// The filter's configuration in an ECDS file, with the indentation that it needs in Envoy's own configuration.
+/// The filter's configuration in an ECDS file, with the indentation that it needs in Envoy's own
+/// configuration.
 fn filter_config(ecds: &str) -> Result<String, Error> {
     let lines = text_at(ecds, "/resources/0/typed_config")?.lines();
     let unindented = lines.map(|line| line.strip_prefix("    ").unwrap_or(line));
@@ -79,7 +81,8 @@ fn filter_config(ecds: &str) -> Result<String, Error> {
     Ok(lines.collect::<Vec<_>>().join("\n").trim_end().to_owned())
 }
 
-/// Adds a mirror policy to the route for each of these headers, and removes the headers that clients send.
+/// Adds a mirror policy to the route for each of these headers, and removes the headers that
+/// clients send.
 fn with_mirrors(text: &str, headers: &[&str]) -> Result<String, Error> {
     const ROUTE: &str = "                  timeout: 15s\n";
     const MUTATION: &str = "                  append_action: OVERWRITE_IF_EXISTS_OR_ADD\n";

@@ -1,4 +1,5 @@
-//! Envoy Gateway's objects: an EnvoyExtensionPolicy, and an HTTPRoute whose rules follow the filter.
+//! Envoy Gateway's objects: an EnvoyExtensionPolicy, and an HTTPRoute whose rules follow the
+//! filter.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

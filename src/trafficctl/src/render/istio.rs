@@ -22,11 +22,12 @@ pub struct Arguments {
     /// The gateway: the value of the label `istio` of its proxies.
     #[arg(long, default_value = "gateway")]
     gateway: String,
-    /// The sidecars of the workloads with this label, for the requests that they send, rather than a gateway.
+    /// The sidecars of the workloads with this label, for the requests that they send, rather than
+    /// a gateway.
     #[arg(long, value_name = "LABEL=VALUE", value_parser = label, conflicts_with = "gateway", requires = "host")]
     sidecar: Option<(String, String)>,
-    /// The host whose routes follow the filter: `ranker.prod.svc.cluster.local:8080`. By default all routes of the gateway;
-    /// required with `--sidecar` and `--routes virtual-service`.
+    /// The host whose routes follow the filter: `ranker.prod.svc.cluster.local:8080`. By default
+    /// all routes of the gateway; required with `--sidecar` and `--routes virtual-service`.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -47,11 +48,12 @@ pub struct Arguments {
 /// How Istio's routes follow the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Routes {
-    /// An EnvoyFilter: routes take the cluster from the routing header. It may be any cluster that the proxy knows.
+    /// An EnvoyFilter: routes take the cluster from the routing header. It may be any cluster that
+    /// the proxy knows.
     #[default]
     EnvoyFilter,
-    /// A VirtualService with a route for each cluster, and DestinationRules for the subsets. It uses only Istio's own API,
-    /// but has to be rendered again for each new backend.
+    /// A VirtualService with a route for each cluster, and DestinationRules for the subsets. It
+    /// uses only Istio's own API, but has to be rendered again for each new backend.
     VirtualService,
 }
 
@@ -85,7 +87,8 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// Renders the objects.
 ///
 /// # Errors
-/// [`Error::Usage`] for an option without effect, [`Error::Wrong`] if the objects can't express the policy.
+/// [`Error::Usage`] for an option without effect, [`Error::Wrong`] if the objects can't express the
+/// policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
     let Arguments { deployment, gateway, sidecar, host, routes, addresses, .. } = arguments;
     addresses.check(policy)?;

@@ -41,7 +41,8 @@ enum Form {
   trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway | kubectl apply -f -
   trafficctl render istio policy.json --sidecar app=frontend --host ranker.prod.svc.cluster.local:8080")]
     Istio(istio::Arguments),
-    /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the filter.
+    /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
+    /// filter.
     #[command(after_help = "Example:
   trafficctl render envoy-gateway policy.json --gateway eg | kubectl apply -f -")]
     EnvoyGateway(envoy_gateway::Arguments),

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::document::lines::{indent_of, splice, start_with_comments};
-use crate::document::place::Step;
 use crate::document::tree::{find, pointer, range};
 use crate::error::Error;
+use policy::Step;
 
 /// `text` with `new` in place of the value at a JSON pointer. `new` starts where the value starts.
 ///

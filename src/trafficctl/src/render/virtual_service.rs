@@ -26,7 +26,8 @@ pub struct Service<'a> {
 /// Makes the objects.
 ///
 /// # Errors
-/// [`Error::Wrong`] if a cluster has an IP address, or if the policy has no cluster for requests that bypass the filter.
+/// [`Error::Wrong`] if a cluster has an IP address, or if the policy has no cluster for requests
+/// that bypass the filter.
 pub fn virtual_service(policy: &Policy, service: &Service<'_>) -> Result<Vec<Value>, Error> {
     let header = &*policy.routing_header;
     let mut subsets: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();

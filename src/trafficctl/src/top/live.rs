@@ -37,7 +37,8 @@ pub fn run(admin: &str, window: Duration, first: Numbers) -> Result<(), Error> {
             Ok(numbers) => taken.push_back(numbers),
             Err(error) => break Err(error),
         }
-        // The first that stays is at least as old as the window, so that there is always something to compare with.
+        // The first that stays is at least as old as the window, so that there is always something
+        // to compare with.
         while taken.get(1).is_some_and(|second| second.taken.elapsed() >= window) {
             taken.pop_front();
         }

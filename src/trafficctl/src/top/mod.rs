@@ -20,10 +20,12 @@ pub struct Arguments {
     /// The admin address of the proxy.
     #[arg(default_value = "http://127.0.0.1:9901")]
     admin: String,
-    /// The time over which rates are measured, 1 to 3600 seconds. Envoy updates response times every 5 seconds.
+    /// The time over which rates are measured, 1 to 3600 seconds. Envoy updates response times
+    /// every 5 seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     window: u64,
-    /// Print the table once, after the window, rather than live. This is the default without a terminal.
+    /// Print the table once, after the window, rather than live. This is the default without a
+    /// terminal.
     #[arg(long)]
     once: bool,
     /// Print JSON, once.

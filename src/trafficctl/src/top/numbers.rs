@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use policy::metrics::{Label, Metric};
 use prometheus_parse::{Sample, Scrape, Value};
 
 use crate::error::Error;
@@ -76,7 +77,7 @@ impl Numbers {
     }
 
     fn parse(page: &str) -> Result<Self, Error> {
-        let is_ours = |line: &&str| line.contains("traffic_policy_");
+        let is_ours = |line: &&str| line.contains(Metric::PREFIX);
         let lines = page.lines().filter(is_ours).map(|line| Ok(line.to_owned()));
         let not_metrics = |error| Error::Unreadable(format!("the admin page has no Prometheus metrics: {error}"));
         let samples = Scrape::parse(lines).map_err(not_metrics)?.samples;
@@ -89,40 +90,41 @@ impl Numbers {
     }
 
     fn take(&mut self, sample: &Sample) {
-        let label = |name: &str| sample.labels.get(name).unwrap_or_default().to_owned();
-        let labels = Labels { endpoint: label("endpoint"), cohort: label("cohort"), backend: label("backend") };
+        let Some(metric) = Metric::of_name(&sample.metric) else { return };
+        let label = |label: Label| sample.labels.get(label.key()).unwrap_or_default().to_owned();
+        let (endpoint, cohort, backend) = (label(Label::Endpoint), label(Label::Cohort), label(Label::Backend));
+        let labels = Labels { endpoint, cohort, backend };
         let value = match &sample.value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
             Value::Histogram(_) | Value::Summary(_) => 0.0,
         };
-        let Some(metric) = sample.metric.strip_prefix("traffic_policy_") else { return };
-        if metric == "policy_info" {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of 53 bits")]
-            let hash = value as u64;
-            self.policy = Some(hash);
-            return;
-        }
-        match metric.strip_prefix("shadow_") {
-            Some(metric) => {
-                let shadow = self.shadows.entry(labels).or_default();
-                match metric {
-                    "total" => *shadow.results.entry(label("result")).or_default() += value,
-                    "in_flight" => shadow.in_flight = value,
-                    "response_time_milliseconds" => shadow.times = Times::of(sample),
-                    _ => (),
-                }
+        match metric {
+            Metric::PolicyInfo => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a whole number of 53 bits"
+                )]
+                let hash = value as u64;
+                self.policy = Some(hash);
             }
-            None => {
-                let choice = self.choices.entry(labels).or_default();
-                match metric {
-                    "requests_total" => choice.requests += value,
-                    "responses_total" => *choice.responses.entry(label("code_class")).or_default() += value,
-                    "response_time_milliseconds" => choice.times = Times::of(sample),
-                    "traffic_share_millionths" => choice.asked = Some(value / 1e6),
-                    _ => (),
-                }
-            }
+            Metric::Requests => self.choice(labels).requests += value,
+            Metric::Responses => *self.choice(labels).responses.entry(label(Label::CodeClass)).or_default() += value,
+            Metric::ResponseTime => self.choice(labels).times = Times::of(sample),
+            Metric::TrafficShare => self.choice(labels).asked = Some(value / 1e6),
+            Metric::Shadow => *self.shadow(labels).results.entry(label(Label::Result)).or_default() += value,
+            Metric::ShadowResponseTime => self.shadow(labels).times = Times::of(sample),
+            Metric::ShadowInFlight => self.shadow(labels).in_flight = value,
+            Metric::ShadowOmitted => (),
         }
+    }
+
+    fn choice(&mut self, labels: Labels) -> &mut Choice {
+        self.choices.entry(labels).or_default()
+    }
+
+    fn shadow(&mut self, labels: Labels) -> &mut Shadow {
+        self.shadows.entry(labels).or_default()
     }
 }
 
@@ -138,8 +140,8 @@ impl Times {
         Self(self.0.iter().enumerate().map(|(n, (bound, count))| (*bound, (count - earlier(n)).max(0.0))).collect())
     }
 
-    /// The time in milliseconds below which a part of the responses came, interpolated within its bucket; `None` without
-    /// responses.
+    /// The time in milliseconds below which a part of the responses came, interpolated within its
+    /// bucket; `None` without responses.
     pub fn quantile(&self, part: f64) -> Option<f64> {
         let all = self.0.last().map_or(0.0, |(_, count)| *count);
         let wanted = all * part;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use policy::StatusClass;
+
 use super::numbers::{Choice, Labels, Numbers, Shadow, Times};
 
 /// The traffic in a window of time.
@@ -81,7 +83,7 @@ impl ChoiceRow {
         }
         let responses = since(&now.responses, before.map(|before| &before.responses));
         let ended: f64 = responses.values().sum();
-        let failed = responses.get("5xx").copied().unwrap_or_default();
+        let failed = responses.get(StatusClass::ServerError.name()).copied().unwrap_or_default();
         let (p50, p99) = quantiles(&now.times, before.map(|before| &before.times));
         Some(Self {
             labels: labels.clone(),

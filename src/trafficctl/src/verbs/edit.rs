@@ -9,18 +9,17 @@ use crate::document::change::Change;
 use crate::document::edit::edited;
 use crate::document::file::{Judged, PolicyFile};
 use crate::document::outline::{list, name_of};
-use crate::document::place::Step;
 use crate::document::store::Locked;
 use crate::error::Error;
-use crate::finding::Finding;
 use crate::terminal::say;
 use crate::{lint, report};
+use policy::{Finding, Step};
 
 /// Makes the changes that `changes` derives from the policy.
 ///
 /// # Errors
-/// [`Error::Refused`] if the result is not valid, and whatever reading, `changes` and writing can fail with. The file is
-/// unchanged then.
+/// [`Error::Refused`] if the result is not valid, and whatever reading, `changes` and writing can
+/// fail with. The file is unchanged then.
 pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
     let path = target.file();
     let locked = Locked::open(path)?;
@@ -64,8 +63,8 @@ fn new_findings(old: &Judged, new: &Judged) -> Vec<Advice> {
     findings
 }
 
-/// What makes a finding the same before and after a change: its place, with the names of endpoints and cohorts in place
-/// of their numbers, and the problem.
+/// What makes a finding the same before and after a change: its place, with the names of endpoints
+/// and cohorts in place of their numbers, and the problem.
 fn identity(policy: &Judged, finding: &Finding) -> (Vec<Step>, String) {
     let mut steps = finding.place.steps().to_vec();
     let mut enclosing = policy.value.as_ref();

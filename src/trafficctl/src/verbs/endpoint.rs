@@ -8,8 +8,8 @@ use super::share::{Share, traffic};
 use super::target::EditTarget;
 use crate::document::change::Change;
 use crate::document::outline::list;
-use crate::document::place::Place;
 use crate::error::Error;
+use policy::Place;
 
 /// The options of `create-endpoint`.
 #[derive(clap::Args)]

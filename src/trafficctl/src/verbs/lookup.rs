@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::advice::unknown;
 use crate::document::change::Change;
 use crate::document::outline::{is_listed, list, members, mentions, name_of};
-use crate::document::place::Place;
 use crate::error::Error;
+use policy::Place;
 
 /// The number of an endpoint.
 ///
@@ -34,8 +34,8 @@ pub fn plan(policy: &Value, name: &str, cohort: Option<&str>) -> Result<Place, E
     }
 }
 
-/// Checks that the policy knows all of these backends, if it lists its backends. Without a list, any name may be the
-/// name of a cluster.
+/// Checks that the policy knows all of these backends, if it lists its backends. Without a list,
+/// any name may be the name of a cluster.
 ///
 /// # Errors
 /// [`Error::Wrong`] for the first backend that it does not know.

@@ -9,8 +9,8 @@ use super::target::EditTarget;
 use crate::advice::unknown;
 use crate::document::change::Change;
 use crate::document::embedded::value_at;
-use crate::document::place::Place;
 use crate::error::Error;
+use policy::Place;
 
 /// The options of `shadow-traffic`.
 #[derive(clap::Args)]
@@ -45,7 +45,8 @@ pub fn set(arguments: &Set) -> Result<(), Error> {
         let at = |place: &Place| value_at(policy, place.steps()).and_then(Value::as_object);
         let (own, inherited) = (at(&place), at(&inherited));
         let old = own.and_then(|shadows| shadows.get(backend));
-        // An entry of a cohort replaces the inherited one as a whole, so it must repeat the options to keep them.
+        // An entry of a cohort replaces the inherited one as a whole, so it must repeat the options
+        // to keep them.
         let basis = old.or_else(|| inherited.and_then(|shadows| shadows.get(backend)));
         if basis.is_none() && fraction.as_f64() == Some(0.0) {
             let known: Vec<_> =
@@ -69,7 +70,8 @@ fn with_fraction(mut options: Map<String, Value>, fraction: &Number) -> Value {
     Value::Object(options)
 }
 
-/// The changes that make `new` the entry of `backend` among the shadows at `place`, of which `own` are there now.
+/// The changes that make `new` the entry of `backend` among the shadows at `place`, of which `own`
+/// are there now.
 fn changes(place: &Place, backend: &str, own: Option<&Map<String, Value>>, new: Value) -> Vec<Change> {
     let Some(own) = own else { return vec![Change::set(place.clone(), json!({ backend: new }))] };
     let entry = place.member(backend);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// The file of a command that reads or changes one policy.
 #[derive(clap::Args)]
 pub struct Target {
-    /// The policy, or the file that holds it: an ECDS file, an Envoy configuration, a WasmPlugin, an EnvoyExtensionPolicy.
+    /// The policy, or the file that holds it: an ECDS file, an Envoy configuration, a WasmPlugin,
+    /// an EnvoyExtensionPolicy.
     #[arg(short, long, value_name = "FILE", env = "TRAFFICCTL_FILE")]
     pub file: PathBuf,
 }

@@ -43,7 +43,8 @@ pub fn set(arguments: &Set) -> Result<(), Error> {
         let mut changes: Vec<Change> =
             added.map(|(backend, share)| Change::set(place.member(backend), share.clone())).collect();
         changes.extend(removed().map(|backend| Change::Remove(place.member(backend))));
-        // A policy that lists its backends keeps the ones that are not used any more: a rollback needs them.
+        // A policy that lists its backends keeps the ones that are not used any more: a rollback
+        // needs them.
         if policy.get("backends").is_some() {
             let mentions = mentions(policy);
             let is_last = |backend: &&String| mentions.get(backend.as_str()).is_some_and(|places| places.len() == 1);
