@@ -72,7 +72,7 @@ object! {
         /// Its name.
         required name: String,
         /// Its lifetime in seconds, 1 to 34560000 (400 days). Default: until the browser is closed.
-        #[cfg_attr(feature = "schema", schemars(range(min = MAX_AGE_S.min, max = MAX_AGE_S.max)))]
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_AGE_S.min, "maximum" = MAX_AGE_S.max)))]
         optional max_age_s: Whole,
         /// The paths for which browsers send it. Default: `/`.
         #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]

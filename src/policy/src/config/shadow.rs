@@ -31,14 +31,14 @@ object! {
         /// `x-traffic-mirror`.
         optional mirror_header: String,
         /// The time that a copy may take, in milliseconds, 1 to 3600000 (an hour). Default: 5000.
-        #[cfg_attr(feature = "schema", schemars(range(min = TIMEOUT_MS.min, max = TIMEOUT_MS.max)))]
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = TIMEOUT_MS.min, "maximum" = TIMEOUT_MS.max)))]
         optional timeout_ms: Whole,
         /// The largest request body that is copied, in bytes, 0 to 33554432 (32 MiB). Default: 1048576
         /// (1 MiB).
-        #[cfg_attr(feature = "schema", schemars(range(min = MAX_BODY_BYTES.min, max = MAX_BODY_BYTES.max)))]
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_BODY_BYTES.min, "maximum" = MAX_BODY_BYTES.max)))]
         optional max_body_bytes: Whole,
         /// The copies that may be in flight on each worker, 1 to 1048576. Default: 128.
-        #[cfg_attr(feature = "schema", schemars(range(min = MAX_IN_FLIGHT.min, max = MAX_IN_FLIGHT.max)))]
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_IN_FLIGHT.min, "maximum" = MAX_IN_FLIGHT.max)))]
         optional max_in_flight: Whole,
         /// The copies that each worker may send in a second; above 0. Default: any number.
         optional max_per_second: Rate,
