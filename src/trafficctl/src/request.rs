@@ -41,7 +41,7 @@ impl Arguments {
     /// The request.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an option that has not the form that it needs.
+    /// [`Error::Usage`] if an option is malformed.
     pub fn request(&self) -> Result<Described, Error> {
         if !self.path.starts_with('/') && self.path != "*" {
             return Err(Error::Usage(format!("--path {:?} does not start with /", self.path)));

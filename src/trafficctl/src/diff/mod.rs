@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// Both policies. If both are refused, so are their errors.
+/// Both policies. If both are refused, the report has the errors of both.
 fn both_valid<'a>(
     old: Result<&'a Policy, Error>,
     new: Result<&'a Policy, Error>,

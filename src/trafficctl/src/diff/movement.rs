@@ -109,9 +109,9 @@ fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
 /// The part of the users that goes from one backend to another.
 ///
 /// Let x and y be the exponential variables of the two, and t = y / x. Then t lies between the
-/// ratios of their shares, and each other backend loses against both. The integral over x is 1 / (a
-/// + b t)², where a and b change only at the points at which another backend loses to the one
-/// rather than to the other.
+/// ratios of their shares, and each other backend loses against both. The integral over x is
+/// 1 / (a + b t)². Here a and b change only where another backend starts to lose against the second
+/// of the two before it loses against the first.
 fn go(before: &Shares, after: &Shares, from: &str, to: &str) -> f64 {
     let (p, q) = (share(before, from), share(after, to));
     let (start, end) = (share(before, to) / p, q / share(after, from));

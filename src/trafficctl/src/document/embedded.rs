@@ -33,7 +33,7 @@ pub enum Form {
     Bytes(&'static [u8]),
 }
 
-/// How Envoy encodes a `google.protobuf.Struct`: a short one.
+/// A short `google.protobuf.Struct`, as Envoy encodes it.
 const STRUCT_IN_BINARY: &[u8] = b"\n\x05\n\x01e\x12\0";
 
 impl Form {
@@ -61,7 +61,7 @@ pub fn value_at<'a>(document: &'a Value, steps: &[Step]) -> Option<&'a Value> {
 
 /// Finds the policies in `documents` that belong to this filter.
 ///
-/// A single policy is taken for this filter's, whatever its resource is called.
+/// A policy that is the only one counts as this filter's, whatever its resource is called.
 pub fn find(documents: &[Value]) -> Vec<Embedded> {
     let mut found = Vec::new();
     for (n, document) in documents.iter().enumerate() {

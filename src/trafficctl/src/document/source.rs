@@ -67,7 +67,7 @@ impl Source {
 
     /// The part of the text at `place`.
     ///
-    /// The position of something that is missing is that of the value that should have it.
+    /// A value that is missing has the position of the value that should contain it.
     pub fn find(&self, place: &Place) -> Option<Range<usize>> {
         match place {
             Place::Text { line, column } => {

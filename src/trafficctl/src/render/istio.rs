@@ -22,8 +22,8 @@ pub struct Arguments {
     /// The gateway: the value of the label `istio` of its proxies.
     #[arg(long, default_value = "gateway")]
     gateway: String,
-    /// The sidecars of the workloads with this label, for the requests that they send, rather than
-    /// a gateway.
+    /// Use the sidecars of the workloads with this label, for the requests that they send, rather
+    /// than a gateway.
     #[arg(long, value_name = "LABEL=VALUE", value_parser = label, conflicts_with = "gateway", requires = "host")]
     sidecar: Option<(String, String)>,
     /// The host whose routes follow the filter: `ranker.prod.svc.cluster.local:8080`. By default

@@ -10,7 +10,7 @@ pub struct Deployment {
     /// The namespace of the objects.
     #[arg(long, default_value = "default")]
     pub namespace: String,
-    /// The image of the module. Replace the default.
+    /// The image of the module. The default is a placeholder.
     #[arg(long, default_value = "registry.example/traffic-policy:0.1.0")]
     pub image: String,
     /// The digest of the image's manifest, as `make image` prints it: no other image runs.

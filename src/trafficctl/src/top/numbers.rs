@@ -20,7 +20,7 @@ pub struct Numbers {
     pub shadows: BTreeMap<Labels, Shadow>,
 }
 
-/// The labels of a number.
+/// The labels of a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Labels {
     /// The endpoint.

@@ -1,5 +1,7 @@
 //! A change to a policy in its file, made only if the result is valid.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::target::EditTarget;
@@ -8,7 +10,7 @@ use crate::diff::report::summary;
 use crate::document::change::Change;
 use crate::document::edit::edited;
 use crate::document::file::{Judged, PolicyFile};
-use crate::document::outline::{list, name_of};
+use crate::document::outline::name_of;
 use crate::document::store::Locked;
 use crate::error::Error;
 use crate::terminal::say;
@@ -57,15 +59,15 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
 /// The errors of the new policy, and those of its warnings that the old one does not have.
 fn new_findings(old: &Judged, new: &Judged) -> Vec<Advice> {
     let context = lint::Context { is_change: true, ..lint::Context::default() };
-    let known: Vec<_> = lint::findings(old, &context).iter().map(|advice| identity(old, &advice.finding)).collect();
+    let known: HashSet<_> = lint::findings(old, &context).iter().map(|advice| identity(old, &advice.finding)).collect();
     let mut findings = lint::findings(new, &context);
     findings.retain(|advice| advice.finding.is_error() || !known.contains(&identity(new, &advice.finding)));
     findings
 }
 
-/// What makes a finding the same before and after a change: its place, with the names of endpoints
-/// and cohorts in place of their numbers, and the problem.
-fn identity(policy: &Judged, finding: &Finding) -> (Vec<Step>, String) {
+/// The parts of a finding that are the same before and after an unrelated change: its place, with
+/// the names of endpoints and cohorts instead of their numbers, the problem and the remedy.
+fn identity(policy: &Judged, finding: &Finding) -> (Vec<Step>, String, String) {
     let mut steps = finding.place.steps().to_vec();
     let mut enclosing = policy.value.as_ref();
     for (n, name) in ["endpoints", "cohorts"].into_iter().enumerate() {
@@ -74,8 +76,8 @@ fn identity(policy: &Judged, finding: &Finding) -> (Vec<Step>, String) {
         if member != name {
             break;
         }
-        enclosing = enclosing.and_then(|value| list(value, name).nth(number));
+        enclosing = enclosing.and_then(|value| value.get(name)?.get(number));
         *element = Step::from(enclosing.map(name_of).unwrap_or_default());
     }
-    (steps, finding.problem.clone())
+    (steps, finding.problem.clone(), finding.remedy.clone())
 }
