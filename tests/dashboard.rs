@@ -110,7 +110,7 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
 fn a_wrong_admin_address_is_told() {
     let trafficctl = Trafficctl::build("unused").unwrap();
     let ended = trafficctl.run(["top", "http://127.0.0.1:1", "--once"]);
-    assert_eq!(ended.status, Some(1));
+    assert_eq!(ended.status, Some(2));
     assert!(
         ended.stderr.contains("no answer from http://127.0.0.1:1/stats/prometheus: is it Envoy's admin address?"),
         "{ended:?}"

@@ -146,7 +146,7 @@ fn a_backend_that_is_named_only_once_is_a_warning_unless_it_is_listed() {
     assert_eq!(
         found,
         [
-            r#"endpoints[1].traffic.modle: the backend "modle" is named only here; check the spelling, or list what is meant under `backends`"#
+            r#"endpoints[1].traffic.modle: the backend "modle" is named only here; check the spelling, or list the intended ones under `backends`"#
         ]
     );
     assert_eq!(warnings(&policy(json!({ "modle": {} })), &[]), Vec::<String>::new());

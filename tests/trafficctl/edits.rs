@@ -77,14 +77,14 @@ fn a_change_that_does_not_check_is_not_written() {
         ("set-traffic ranker model-v1=1.5 model-v2=-0.5", "endpoints[0].traffic.model-v2: a share of -0.5 is below 0"),
         ("shadow-traffic ranker model-v3 2", "endpoints[0].shadow.model-v3: a fraction of 2 is not between 0 and 1"),
         ("create-endpoint a/b --backend model-v1", "endpoints[1].name: \"a/b\" is not a name for an endpoint"),
-        ("create-endpoint ranker --backend model-v1", "endpoints[0] has the name \"ranker\" already"),
+        ("create-endpoint ranker --backend model-v1", "endpoints[0] already has the name \"ranker\""),
         ("set-traffic rankr model-v1=1", "unknown endpoint \"rankr\": did you mean \"ranker\"?"),
         ("set-traffic ranker --cohort beta model-v1=1", "unknown cohort \"beta\": there is none"),
         ("delete-endpoint other", "unknown endpoint \"other\": there is ranker"),
         ("delete-backend model-v1", "the backend \"model-v1\" is in use: endpoints[0].traffic.model-v1"),
         ("delete-backend other", "unknown backend \"other\": there is model-v1, model-v2"),
         ("shadow-traffic ranker model-v9 0", "unknown shadow \"model-v9\": there is none"),
-        ("set-traffic ranker model-v1=0.5 model-v1=0.5", "the backend \"model-v1\" is given twice"),
+        ("set-traffic ranker model-v1=0.5 model-v1=0.5", "the backend \"model-v1\" has two shares"),
     ] {
         let ended = desk.run(command);
         assert_eq!(ended.status, Some(1), "{command}: {ended:?}");

@@ -139,15 +139,15 @@ fn the_models_refuse_what_is_wrong() {
 fn options_that_do_not_fit_are_refused() {
     let desk = Desk::with("mesh.json", MESH);
     for (options, words) in [
-        ("istio --sidecar app=frontend", "--host HOST:PORT"),
-        ("istio --routes virtual-service", "--host HOST:PORT"),
+        ("istio --sidecar app=frontend", "--host <HOST:PORT>"),
+        ("istio --routes virtual-service", "--host <HOST:PORT>"),
         ("istio --sha256 sha256:00", "64 hexadecimal digits"),
-        ("envoy-gateway --phase authn", "--phase is for another form than this"),
-        ("envoy --sha256 00", "--sha256 is for another form than this"),
+        ("envoy-gateway --phase authn", "unexpected argument '--phase' found"),
+        ("envoy --sha256 00", "unexpected argument '--sha256' found"),
     ] {
         let (form, options) = options.split_once(' ').unwrap();
         let ended = desk.run(&format!("render {form} {} {options}", desk.file()));
-        assert_eq!(ended.status, Some(1), "{options}");
+        assert_eq!(ended.status, Some(2), "{options}");
         assert!(ended.stderr.contains(words), "{options}: {}", ended.stderr);
     }
 }

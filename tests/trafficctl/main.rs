@@ -15,6 +15,7 @@ mod holders;
 mod kubernetes;
 mod render;
 mod schema;
+mod status;
 mod tour;
 mod users;
 

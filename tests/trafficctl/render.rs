@@ -106,15 +106,19 @@ fn the_policy_is_rendered_as_it_is() {
 #[test]
 fn an_option_without_effect_is_refused() {
     let desk = Desk::with("policy.json", POLICY);
-    for (options, words) in [
-        ("envoy --cluster model-v3=a:1", "the policy names no cluster \"model-v3\": did you mean \"model-v1\"?"),
-        ("istio --cluster model-v1=a:1", "--cluster is for another form than this"),
-        ("ecds --image a/b:1", "--image is for another form than this"),
-        ("envoy-gateway --cluster model-v1=10.0.0.1:1", "the cluster \"model-v1\" is at an address"),
+    for (options, status, words) in [
+        ("envoy --cluster model-v3=a:1", 1, "the policy names no cluster \"model-v3\": did you mean \"model-v1\"?"),
+        ("envoy-gateway --cluster model-v1=10.0.0.1:1", 1, "the cluster \"model-v1\" is at an address"),
+        ("istio --cluster model-v1=a:1", 2, "--cluster has an effect only with --routes virtual-service"),
+        ("ecds --image a/b:1", 2, "unexpected argument '--image' found"),
+        ("ecds --cluster model-v1=a:1", 2, "unexpected argument '--cluster' found"),
+        ("envoy --namespace mesh", 2, "unexpected argument '--namespace' found"),
+        ("envoy-gateway --sidecar app=a", 2, "unexpected argument '--sidecar' found"),
+        ("istio --ecds a.yaml", 2, "unexpected argument '--ecds' found"),
     ] {
         let (form, options) = options.split_once(' ').unwrap();
         let ended = desk.run(&format!("render {form} {} {options}", desk.file()));
-        assert_eq!(ended.status, Some(1), "{options}");
+        assert_eq!(ended.status, Some(status), "{options}");
         assert!(ended.stderr.contains(words), "{options}: {}", ended.stderr);
     }
 }

@@ -44,7 +44,7 @@ fn another_salt_moves_users_who_need_not_and_says_so() {
     let keys = desk.put("keys", "alice\nbob\ncarol\ndave\n");
     let ended = desk.run(&format!("diff {} {new} --keys {keys}", desk.file()));
     assert!(
-        ended.stderr.contains("of the users move who need not (another salt: every user is placed anew)"),
+        ended.stderr.contains("of the users move needlessly (another salt: every user is placed again)"),
         "{ended:?}"
     );
     let report = desk.json(["diff", desk.file(), &new, "--keys", &keys, "--json"]);
@@ -52,7 +52,7 @@ fn another_salt_moves_users_who_need_not_and_says_so() {
     assert!(!moved.is_empty() && moved.iter().all(|user| user["needless"] == true), "{report}");
     for user in moved {
         let words = format!(
-            "the user {} moves from {} to {}, and need not",
+            "the user {} moves from {} to {} needlessly",
             user["key"],
             user["from"].as_str().unwrap(),
             user["to"].as_str().unwrap()
@@ -70,14 +70,14 @@ fn what_else_changes_is_told() {
     let report = diff(&old, &new);
     let notes: Vec<_> =
         report["changes"].as_array().unwrap().iter().map(|change| (&change["name"], &change["notes"])).collect();
-    let keys = "other keys, which place a user anew: header x-serve-shard-key → cookie id";
+    let keys = "other keys, which place users again: header x-serve-shard-key → cookie id";
     let copies = "copies to s: 50 % → nothing";
     assert_eq!(
         json!(notes),
         json!([
             ["e", ["takes other requests: path is under /e → path is under /f", keys, copies]],
-            ["e/beta", [keys, "a new cohort, whose users the endpoint's own traffic served: method is PUT", copies]],
-            ["e/gone", ["the cohort is gone: the endpoint's own traffic serves its users", copies]],
+            ["e/beta", [keys, "a new cohort, served by the endpoint's own traffic so far: method is PUT", copies]],
+            ["e/gone", ["the cohort is deleted: the endpoint's own traffic serves its users", copies]],
         ])
     );
     assert_eq!(diff(&old, &old), json!({ "notes": [], "changes": [] }));
@@ -107,7 +107,7 @@ fn no_difference_is_passed_over() {
             json!({ "affinity": null, "traffic": { "v1": 0.5, "v3": 0.5 } }),
             "traffic, drawn for each request: v1 100 % → v1 50 %, v3 50 %",
         ),
-        (json!({}), json!({ "affinity": null }), "no affinity any more: each request is drawn for itself"),
+        (json!({}), json!({ "affinity": null }), "no affinity any more: each request is drawn independently"),
         (
             json!({ "shadow": { "s": { "fraction": 1, "headers": { "remove": ["authorization"] } } } }),
             json!({ "shadow": { "s": 1 } }),
@@ -118,15 +118,49 @@ fn no_difference_is_passed_over() {
             json!({ "shadow": { "s": { "fraction": 1, "sample": "key" } } }),
             "copies to s: 100 % → 100 % of the keys",
         ),
-        (cookie("id", 60), cookie("id", 90), "a generated key is handed out otherwise"),
+        (cookie("id", 60), cookie("id", 90), "the cookie of generated keys is another one"),
         (
             keys(json!([{ "cookie": "id" }])),
             keys(json!([{ "cookie": "id" }, { "source_ip": true }])),
-            "further keys, for users who had none: cookie id → cookie id, client's address",
+            "more keys, for users without the others: cookie id → cookie id, client's address",
+        ),
+        (
+            keys(json!([{ "cookie": "id" }])),
+            cookie("id", 60),
+            "a user without a key gets a cookie with one from now on",
+        ),
+        (
+            json!({ "shadow": { "s": 1 } }),
+            json!({ "shadow": { "s": { "fraction": 1, "only_from": ["a"] } } }),
+            "copies to s: 100 % → 100 %, only of a",
         ),
     ] {
         assert_eq!(notes(old, new), [expected]);
     }
+}
+
+#[test]
+fn a_change_of_the_policy_itself_is_no_agreement() {
+    let policy = |fields: Value| {
+        let mut policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 } }] });
+        policy.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        policy.to_string()
+    };
+    let desk = Desk::with("old.json", policy(json!({})));
+    for (fields, expected) in [
+        (json!({ "routing_header": "x-where" }), "routing_header: x-traffic-cluster → x-where"),
+        (json!({ "response_header": "x-served" }), "response_header: none → x-served"),
+        (json!({ "request_header": "x-served" }), "request_header: none → x-served"),
+        (json!({ "filter_state": "traffic" }), "filter_state: none → traffic"),
+        (json!({ "metrics": { "responses": false } }), "metrics.responses: true → false"),
+        (json!({ "default_cluster": "web" }), "default_cluster: none → web"),
+    ] {
+        let new = desk.put("new.json", policy(fields));
+        let report = desk.json(["diff", desk.file(), &new, "--json"]);
+        assert_eq!(report, json!({ "notes": [expected], "changes": [] }));
+        assert_eq!(desk.ok(&format!("diff {} {new}", desk.file())), format!("{expected}\n"));
+    }
+    assert_eq!(desk.ok(&format!("diff {0} {0}", desk.file())), "no decision changes\n");
 }
 
 #[test]

@@ -9,15 +9,17 @@ use crate::witness::Witness;
 /// Where an endpoint finds the shard key, and the salt that it hashes with it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Affinity {
-    keys: Vec<Source>,
-    salt: Salt,
-    /// The cookie in which a client without a key gets one.
-    cookie: Option<KeyCookie>,
+    /// The sources of the key, in the order in which they are asked.
+    pub keys: Vec<Source>,
+    /// The salt that is hashed with the key.
+    pub salt: Salt,
+    /// The cookie in which a client without a key gets one; `None` if it gets none.
+    pub cookie: Option<KeyCookie>,
 }
 
 /// A cookie with a generated key.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct KeyCookie {
+pub struct KeyCookie {
     name: CookieName,
     /// Everything after the value.
     attributes: String,

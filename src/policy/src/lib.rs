@@ -60,7 +60,7 @@ mod status;
 mod traffic;
 mod witness;
 
-pub use affinity::Affinity;
+pub use affinity::{Affinity, KeyCookie};
 #[cfg(feature = "schema")]
 pub use config::schema;
 pub use decision::{Decision, Reason};
@@ -73,5 +73,6 @@ pub use parse::Parsed;
 pub use place::{Place, Step};
 pub use policy::{Cohort, Endpoint, Plan, Policy};
 pub use request::Request;
+pub use source::Source;
 pub use status::StatusClass;
 pub use traffic::{Backend, Traffic};

@@ -9,7 +9,7 @@ use crate::request::Request;
 
 /// A part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
+pub enum Source {
     /// A header.
     Header(HeaderName),
     /// A cookie.

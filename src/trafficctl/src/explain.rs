@@ -1,4 +1,4 @@
-//! `explain`: a decision, step by step.
+//! `explain`: the decision about a request, step by step.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,12 @@ use anstyle::{AnsiColor, Style};
 use policy::{Chance, Check, Copied, Explanation, Policy, Reason, Request, Trial};
 use serde_json::{Value, json};
 
-use crate::Outcome;
-use crate::bars::percent;
-use crate::file::PolicyFile;
+use crate::document::file::PolicyFile;
+use crate::error::Error;
+use crate::report::valid_policy;
 use crate::request;
+use crate::table::percent;
+use crate::terminal::say;
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -27,15 +29,18 @@ const TITLE: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// Explains what becomes of a request.
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+/// Explains the decision about a request.
+///
+/// # Errors
+/// If the policy or the request is not valid, or the file can't be read.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let file = PolicyFile::read(&arguments.file)?;
-    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let policy = valid_policy(&file)?;
     let request = arguments.request.request()?;
     let explanation = policy.explain(&request);
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&as_json(&policy, &explanation))?);
-        return Ok(Outcome::Good);
+        say!("{:#}", as_json(policy, &explanation));
+        return Ok(());
     }
     let host = request.header(":authority").next().unwrap_or_default();
     say!("{TITLE}request{TITLE:#}  {} (host {})", arguments.request.in_words(), String::from_utf8_lossy(host));
@@ -45,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Some(cluster) => say!("  no endpoint takes it: the default cluster {cluster} serves"),
             None => say!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
         }
-        return Ok(Outcome::Good);
+        return Ok(());
     }
     if !explanation.cohorts.is_empty() {
         trials("cohort", &explanation.cohorts);
@@ -56,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     key(&explanation);
     backends(&explanation);
     shadows(&explanation);
-    Ok(Outcome::Good)
+    Ok(())
 }
 
 fn trials(title: &str, trials: &[Trial]) {
@@ -112,7 +117,7 @@ fn key(explanation: &Explanation<'_>) {
     match (explanation.reason, explanation.point) {
         (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
         (Reason::Generated, _) => {
-            let cookie = affinity.and_then(policy::Affinity::generated_cookie).unwrap_or_default();
+            let cookie = affinity.and_then(policy::Affinity::generated_cookie).map_or("", |name| name);
             say!("  a new one is drawn, and handed out in the cookie {cookie}");
         }
         _ => say!("  none: the request's own draw decides"),
@@ -125,7 +130,7 @@ fn backends(explanation: &Explanation<'_>) {
     for standing in &explanation.backends {
         let name = &standing.backend.name;
         let share = percent(standing.share);
-        let cluster = if standing.backend.cluster == *name {
+        let cluster = if *standing.backend.cluster == **name {
             String::new()
         } else {
             format!("  cluster {}", standing.backend.cluster)
@@ -163,7 +168,10 @@ fn why(chance: &Chance<'_>) -> String {
         Copied::ByRequest => format!("{} of the requests, each drawn for itself", percent(shadow.fraction())),
     };
     match shadow.only_from() {
-        Some(backends) => format!("{draw}; only of what {} serves", backends.join(" or ")),
+        Some(backends) => {
+            let backends: Vec<_> = backends.iter().map(|name| &**name).collect();
+            format!("{draw}; only of what {} serves", backends.join(" or "))
+        }
         None => draw,
     }
 }
@@ -184,8 +192,8 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
         .map(|tried| json!({ "source": tried.source, "key": tried.key.as_deref().map(String::from_utf8_lossy) }));
     let backends = explanation.backends.iter().map(|standing| {
         json!({
-            "name": standing.backend.name,
-            "cluster": standing.backend.cluster,
+            "name": &*standing.backend.name,
+            "cluster": &*standing.backend.cluster,
             "share": standing.share,
             "score": standing.score,
             "chance": standing.chance,
@@ -193,7 +201,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
     });
     let shadows = explanation.shadows.iter().map(|chance| {
         json!({
-            "name": chance.shadow.backend.name,
+            "name": &*chance.shadow.backend.name,
             "fraction": chance.shadow.fraction(),
             "chance": chance.chance,
             "why": why(chance),
@@ -203,7 +211,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
         "endpoint": explanation.endpoint.map(|endpoint| &*endpoint.name),
         "cohort": explanation.cohort.map(|cohort| &*cohort.name),
         "reason": explanation.endpoint.map(|_| explanation.reason.name()),
-        "default_cluster": policy.default_cluster,
+        "default_cluster": policy.default_cluster.as_deref(),
         "endpoints": trials(&explanation.endpoints),
         "cohorts": trials(&explanation.cohorts),
         "keys": keys.collect::<Vec<_>>(),

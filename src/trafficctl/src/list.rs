@@ -4,10 +4,12 @@ use policy::shadow::Shadow;
 use policy::{Affinity, Policy, Traffic};
 use serde_json::{Value, json};
 
-use crate::Outcome;
-use crate::bars::{bar, percent, right, table};
-use crate::file::PolicyFile;
-use crate::verbs::Target;
+use crate::document::file::PolicyFile;
+use crate::error::Error;
+use crate::report::valid_policy;
+use crate::table::{bar, percent, right, table};
+use crate::terminal::say;
+use crate::verbs::target::Target;
 
 /// The options of `list`.
 #[derive(clap::Args)]
@@ -20,12 +22,15 @@ pub struct Arguments {
 }
 
 /// Lists endpoints and cohorts.
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+///
+/// # Errors
+/// If the policy is not valid, or the file can't be read.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let file = PolicyFile::read(&arguments.target.file)?;
-    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let policy = valid_policy(&file)?;
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&as_json(&policy))?);
-        return Ok(Outcome::Good);
+        say!("{:#}", as_json(policy));
+        return Ok(());
     }
     let mut table = table(&["endpoint", "takes", "backend", "share", "", "shadows"]);
     for endpoint in policy.endpoints() {
@@ -38,7 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     right(&mut table, &[3]);
     say!("{table}");
-    Ok(Outcome::Good)
+    Ok(())
 }
 
 fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traffic, shadows: &[String]) {
@@ -46,7 +51,7 @@ fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traff
     for n in 0..shares.len().max(shadows.len()) {
         let (name, takes) = if n == 0 { (name, takes) } else { ("", "") };
         let (backend, share, bar) = match shares.get(n) {
-            Some((backend, share)) => (backend.name.clone(), percent(*share), bar(*share)),
+            Some((backend, share)) => (backend.name.to_string(), percent(*share), bar(*share)),
             None => (String::new(), String::new(), String::new()),
         };
         table.add_row([name, takes, &backend, &share, &bar, shadows.get(n).map_or("", String::as_str)]);
@@ -59,20 +64,20 @@ fn shadow(shadow: &Shadow) -> String {
 
 fn as_json(policy: &Policy) -> Value {
     let traffic = |traffic: &Traffic| -> Value {
-        traffic.shares().map(|(backend, share)| (backend.name.clone(), json!(share))).collect()
+        traffic.shares().map(|(backend, share)| (backend.name.to_string(), json!(share))).collect()
     };
-    let shadow = |shadow: &Shadow| (shadow.backend.name.clone(), json!(shadow.fraction()));
+    let shadow = |shadow: &Shadow| (shadow.backend.name.to_string(), json!(shadow.fraction()));
     let endpoints = policy.endpoints().map(|endpoint| {
         let cohorts = endpoint.cohorts().map(|cohort| {
             json!({
-                "name": *cohort.name,
+                "name": &*cohort.name,
                 "takes": cohort.matching(),
                 "traffic": traffic(cohort.traffic()),
                 "shadow": cohort.shadows().map(shadow).collect::<Value>(),
             })
         });
         json!({
-            "name": *endpoint.name,
+            "name": &*endpoint.name,
             "takes": endpoint.matching(),
             "traffic": traffic(endpoint.traffic()),
             "shadow": endpoint.shadows().map(shadow).collect::<Value>(),

@@ -1,36 +1,37 @@
-//! A request as it is told on the command line.
+//! A request that the command line describes.
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, ensure};
 use policy::Request;
 
-/// What is told of a request.
+use crate::error::Error;
+
+/// The options that describe a request.
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Arguments {
-    /// The target, with its query string.
+    /// The path, with its query string.
     #[arg(long, default_value = "/")]
     path: String,
     /// The method.
     #[arg(long, short = 'X', default_value = "GET")]
     method: String,
-    /// The authority.
+    /// The host.
     #[arg(long, default_value = "localhost")]
     host: String,
-    /// A header, as `name: value`; repeat it for several. Cookies are a header, too.
+    /// A header, as `name: value`; may be repeated. Cookies are a header, too.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The client's address.
+    /// The client's IP address.
     #[arg(long, value_name = "ADDRESS")]
     source_ip: Option<IpAddr>,
-    /// An Envoy attribute, as segment/segment/…=value; repeat it for several.
+    /// An Envoy attribute, as segment/segment/…=value; may be repeated.
     #[arg(long = "property", value_name = "PATH=VALUE")]
     properties: Vec<String>,
 }
 
-/// A request that answers from what was told.
-pub struct Told {
+/// The request that the options describe.
+pub struct Described {
     headers: Vec<(String, String)>,
     source: Option<String>,
     properties: Vec<(Vec<String>, String)>,
@@ -38,41 +39,55 @@ pub struct Told {
 
 impl Arguments {
     /// The request.
-    pub fn request(&self) -> anyhow::Result<Told> {
-        ensure!(self.path.starts_with('/') || self.path == "*", "--path {:?} does not start with /", self.path);
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if an option is malformed.
+    pub fn request(&self) -> Result<Described, Error> {
+        if !self.path.starts_with('/') && self.path != "*" {
+            return Err(Error::Usage(format!("--path {:?} does not start with /", self.path)));
+        }
         let pseudo = [(":method", &self.method), (":path", &self.path), (":authority", &self.host)];
         let mut headers: Vec<_> = pseudo.map(|(name, value)| (name.to_owned(), value.clone())).into();
         for header in &self.headers {
-            let (name, value) =
-                header.split_once(':').with_context(|| format!("-H {header:?} is not \"name: value\""))?;
-            let name = name.trim().to_ascii_lowercase();
-            ensure!(
-                !name.is_empty(),
-                "-H {header:?} has no name: for the path, the method and the host there are options"
-            );
+            let (name, value) = parse_header(header)?;
             if name == "host" {
                 headers.retain(|(known, _)| known != ":authority");
-                headers.push((":authority".to_owned(), value.trim().to_owned()));
+                headers.push((":authority".to_owned(), value));
             } else {
-                headers.push((name, value.trim().to_owned()));
+                headers.push((name, value));
             }
         }
-        let property = |text: &String| {
-            let (path, value) =
-                text.split_once('=').with_context(|| format!("--property {text:?} is not path=value"))?;
-            Ok((path.split('/').map(str::to_owned).collect(), value.to_owned()))
-        };
-        let properties = self.properties.iter().map(property).collect::<anyhow::Result<_>>()?;
-        Ok(Told { headers, source: self.source_ip.map(|ip| SocketAddr::new(ip, 0).to_string()), properties })
+        let properties: Result<_, _> = self.properties.iter().map(|text| parse_property(text)).collect();
+        let source = self.source_ip.map(|ip| SocketAddr::new(ip, 0).to_string());
+        Ok(Described { headers, source, properties: properties? })
     }
 
-    /// Method and path, for people.
+    /// The method and the path.
     pub fn in_words(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
-impl Request for Told {
+fn parse_header(text: &str) -> Result<(String, String), Error> {
+    let Some((name, value)) = text.split_once(':') else {
+        return Err(Error::Usage(format!("-H {text:?} is not \"name: value\"")));
+    };
+    let name = name.trim().to_ascii_lowercase();
+    if name.is_empty() {
+        let message = format!("-H {text:?} has no name: the path, the method and the host have their own options");
+        return Err(Error::Usage(message));
+    }
+    Ok((name, value.trim().to_owned()))
+}
+
+fn parse_property(text: &str) -> Result<(Vec<String>, String), Error> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(Error::Usage(format!("--property {text:?} is not path=value")));
+    };
+    Ok((path.split('/').map(str::to_owned).collect(), value.to_owned()))
+}
+
+impl Request for Described {
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_bytes())
     }

@@ -1,31 +1,32 @@
-//! `simulate`: what shares come to in requests, by the filter's own arithmetic.
+//! `simulate`: which backends serve simulated requests, by the filter's own arithmetic.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use policy::placement::mix;
 use policy::shadow::Shadow;
 use policy::{Endpoint, Traffic};
 use serde_json::{Value, json};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use crate::Outcome;
-use crate::bars::{bar, percent, right, table};
-use crate::file::PolicyFile;
+use crate::document::file::PolicyFile;
+use crate::error::Error;
+use crate::report::valid_policy;
+use crate::table::{bar, percent, right, table};
+use crate::terminal::say;
 
 /// The options of `simulate`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The policy, or the file that holds it.
     file: PathBuf,
-    /// How many requests without a shard key come to each endpoint and cohort, up to 100 million.
+    /// How many requests without a shard key each endpoint and cohort gets, up to 100 million.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     requests: u64,
-    /// Shard keys, one in each line: simulate a request of each instead.
+    /// Shard keys, one in each line: simulate one request with each of them instead.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Another seed, another course of chance.
+    /// The seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Print JSON.
@@ -33,9 +34,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// How often the bounds would be left by chance.
+/// How often a count is outside its bounds by chance.
 const FALSE_ALARM: f64 = 0.001;
 
+/// The requests that a backend serves, or the copies that it gets.
 struct Row {
     endpoint: String,
     cohort: Option<String>,
@@ -48,9 +50,12 @@ struct Row {
 }
 
 /// Simulates requests.
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+///
+/// # Errors
+/// If the policy is not valid, or a file can't be read.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let file = PolicyFile::read(&arguments.file)?;
-    let Some(policy) = file.policy()? else { return Ok(Outcome::Bad) };
+    let policy = valid_policy(&file)?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut rows = Vec::new();
     for endpoint in policy.endpoints() {
@@ -70,8 +75,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     }
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&rows.iter().map(as_json).collect::<Vec<_>>())?);
-        return Ok(Outcome::Good);
+        say!("{:#}", Value::from_iter(rows.iter().map(as_json)));
+        return Ok(());
     }
     let mut table = table(&["endpoint", "cohort", "", "backend", "expected", "simulated", "", "count", "bounds", ""]);
     for row in &rows {
@@ -94,24 +99,30 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     say!("{table}");
     let of = rows.first().map_or(0, |row| row.of);
     say!(
-        "{of} requests for each endpoint and cohort. Chance leaves the bounds once in {:.0} times.",
+        "{of} requests for each endpoint and cohort. By chance, one count in {:.0} is outside its bounds.",
         1.0 / FALSE_ALARM
     );
-    Ok(Outcome::Good)
+    Ok(())
 }
 
-/// The shard keys of a file, one in each line.
-pub fn read_keys(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+/// Reads shard keys from a file that has one in each line.
+///
+/// # Errors
+/// [`Error::Unreadable`] if it can't be read, [`Error::Wrong`] if it has no key.
+pub fn read_keys(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let bytes = std::fs::read(path).map_err(|error| Error::cannot_read(path, &error))?;
     let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let keys: Vec<_> = lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
-    ensure!(!keys.is_empty(), "{} has no key: write one in each line", path.display());
+    if keys.is_empty() {
+        return Err(Error::Wrong(format!("{} has no key: write one in each line", path.display())));
+    }
     Ok(keys)
 }
 
-/// The points and draws of the requests. Without affinity a key makes no difference.
+/// The points and draws of the requests. Without affinity, the point of a request with a key is
+/// drawn, too.
 fn points(arguments: &Arguments, endpoint: &Endpoint, keys: Option<&[Vec<u8>]>, stream: u64) -> Vec<(u64, u64)> {
-    // SplitMix64: a counter in steps of the golden ratio, mixed.
+    // SplitMix64: mixes a counter that advances by the golden ratio.
     let start = mix(arguments.seed ^ policy::placement::fnv1a(endpoint.name.as_bytes())).wrapping_add(mix(stream));
     let draw = |n: u64| mix(start.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     match (keys, endpoint.affinity()) {
@@ -162,6 +173,7 @@ fn simulate<'a>(
     rows
 }
 
+/// The bounds of the count of `n` requests with the chance `p`.
 fn bounds(n: u64, p: f64) -> (u64, u64) {
     match Binomial::new(p, n) {
         Ok(counts) if 0.0 < p && p < 1.0 => {
@@ -173,6 +185,7 @@ fn bounds(n: u64, p: f64) -> (u64, u64) {
 }
 
 impl Row {
+    /// The part of the requests.
     fn part(&self) -> f64 {
         self.count as f64 / self.of.max(1) as f64
     }

@@ -21,5 +21,5 @@ pub use event::{Event, Kind, Refusal};
 pub use life::Life;
 pub use limit::RateLimit;
 pub use outcome::{Outcome, Skip};
-pub use target::{Callout, Shadow, Via};
-pub(crate) use target::{Entry, Filter};
+pub(crate) use target::Entry;
+pub use target::{Callout, Filter, Shadow, Via};

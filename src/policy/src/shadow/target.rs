@@ -26,8 +26,10 @@ pub struct Shadow {
     pub backend: Arc<Backend>,
     /// How the copies are sent.
     pub via: Arc<Via>,
-    draw: Draw,
-    filter: Arc<Filter>,
+    /// The chance of a request to be copied.
+    pub draw: Draw,
+    /// What it requires of a request.
+    pub filter: Arc<Filter>,
 }
 
 /// An entry of a `shadow` object: what the shadows of an endpoint and of its cohorts share.
@@ -71,13 +73,13 @@ pub struct Callout {
 
 /// What a shadow requires of a request.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Filter {
+pub struct Filter {
     /// Draw for the shard key rather than for the request.
-    pub(crate) by_key: bool,
-    /// `None` for any.
-    pub(crate) methods: Option<Vec<Method>>,
+    pub by_key: bool,
+    /// The methods that are copied; `None` for any.
+    pub methods: Option<Vec<Method>>,
     /// The backends whose requests are copied; `None` for any.
-    pub(crate) only_from: Option<Vec<BackendName>>,
+    pub only_from: Option<Vec<BackendName>>,
 }
 
 impl Entry {

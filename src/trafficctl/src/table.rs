@@ -1,16 +1,16 @@
-//! Tables and bars.
+//! Tables, percentages and bars.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
-/// A table with this head; from the column of number `numbers` on, texts stand to the right.
-pub fn table(head: &[&str]) -> Table {
+/// An empty table with these columns.
+pub fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(head);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
     table
 }
 
-/// Lets the texts of these columns stand to the right.
+/// Aligns the columns with these numbers to the right.
 pub fn right(table: &mut Table, columns: &[usize]) {
     for column in columns {
         if let Some(column) = table.column_mut(*column) {
@@ -19,7 +19,7 @@ pub fn right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// A part as percentage, with as many places as it takes to see it.
+/// A part as a percentage, with enough digits to distinguish a small part from none.
 pub fn percent(part: f64) -> String {
     let percent = part * 100.0;
     let places = if percent == 0.0 || percent >= 1.0 { 2 } else { 4 };
@@ -28,7 +28,7 @@ pub fn percent(part: f64) -> String {
     if percent > 0.0 && text == "0" { "<0.0001 %".to_owned() } else { format!("{text} %") }
 }
 
-/// A bar of 20 characters for the whole. What is there at all is seen.
+/// A bar, 20 characters wide for the whole. A part above 0 is always visible.
 pub fn bar(part: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 160")]
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_written_as_percentages() {
+    fn a_part_is_written_as_a_percentage() {
         for (part, expected) in [
             (0.0, "0 %"),
             (1.0, "100 %"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_seen() {
+    fn a_small_part_is_visible() {
         assert_eq!(bar(0.0).trim(), "");
         assert_eq!(bar(1e-9).trim(), "▏");
         assert_eq!(bar(0.5).trim(), "██████████");

@@ -1,69 +1,86 @@
-//! What a proxy counts, read from its admin page.
+//! The filter's numbers, read from the admin page of a proxy.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use policy::metrics::{Label, Metric};
 use prometheus_parse::{Sample, Scrape, Value};
 
-/// The numbers of one moment.
+use crate::error::Error;
+
+/// The numbers at one time.
 pub struct Numbers {
+    /// When they were read.
     pub taken: Instant,
     /// The hash of the policy in force.
     pub policy: Option<u64>,
-    /// By endpoint, cohort and backend.
-    pub choices: BTreeMap<Place, Choice>,
-    pub shadows: BTreeMap<Place, Shadow>,
+    /// The backends that can be chosen.
+    pub choices: BTreeMap<Labels, Choice>,
+    /// The shadows.
+    pub shadows: BTreeMap<Labels, Shadow>,
 }
 
-/// Where something is counted.
+/// The labels of a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Labels {
+    /// The endpoint.
     pub endpoint: String,
-    /// Empty for requests in no cohort.
+    /// The cohort; empty for requests in no cohort.
     pub cohort: String,
+    /// The backend.
     pub backend: String,
 }
 
-/// What is counted of a backend of an endpoint and cohort.
+/// The numbers of a backend of an endpoint and cohort.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// The share that is asked for; `None` if the policy in force doesn't name it.
+    /// The share in the policy; `None` if the policy in force doesn't name the backend.
     pub asked: Option<f64>,
+    /// How many requests it has served.
     pub requests: f64,
-    /// By class of status.
+    /// How many responses there were of each class of status.
     pub responses: BTreeMap<String, f64>,
+    /// The response times.
     pub times: Times,
 }
 
-/// What is counted of a shadow.
+/// The numbers of a shadow.
 #[derive(Clone, Debug, Default)]
 pub struct Shadow {
+    /// How many copies there were with each result.
     pub results: BTreeMap<String, f64>,
+    /// How many copies wait for their response.
     pub in_flight: f64,
+    /// The response times.
     pub times: Times,
 }
 
-/// A histogram: how many took at most so many milliseconds, by that bound.
+/// A histogram: for each bound in milliseconds, how many responses took at most that long.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times(Vec<(f64, f64)>);
 
 impl Numbers {
-    /// Reads them from the proxy whose admin interface is at `admin`.
-    pub fn read(admin: &str) -> anyhow::Result<Self> {
+    /// Reads the numbers of the proxy whose admin interface is at `admin`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if it doesn't answer with metrics.
+    pub fn read(admin: &str) -> Result<Self, Error> {
         let url = format!("{}/stats/prometheus", admin.trim_end_matches('/'));
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
-        let mut answer =
-            agent.get(&url).call().with_context(|| format!("no answer from {url}: is it Envoy's admin address?"))?;
-        let page = answer.body_mut().with_config().limit(256 << 20).read_to_string()?;
+        let no_answer = |error: ureq::Error| {
+            Error::Unreadable(format!("no answer from {url}: is it Envoy's admin address? ({error})"))
+        };
+        let mut answer = agent.get(&url).call().map_err(no_answer)?;
+        let page = answer.body_mut().with_config().limit(256 << 20).read_to_string().map_err(no_answer)?;
         Self::parse(&page)
     }
 
-    fn parse(page: &str) -> anyhow::Result<Self> {
-        let is_ours = |line: &&str| line.contains("traffic_policy_");
+    fn parse(page: &str) -> Result<Self, Error> {
+        let is_ours = |line: &&str| line.contains(Metric::PREFIX);
         let lines = page.lines().filter(is_ours).map(|line| Ok(line.to_owned()));
-        let samples = Scrape::parse(lines).context("no metrics in the form of Prometheus")?.samples;
+        let not_metrics = |error| Error::Unreadable(format!("the admin page has no Prometheus metrics: {error}"));
+        let samples = Scrape::parse(lines).map_err(not_metrics)?.samples;
         let (choices, shadows) = (BTreeMap::new(), BTreeMap::new());
         let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows };
         for sample in &samples {
@@ -73,40 +90,41 @@ impl Numbers {
     }
 
     fn take(&mut self, sample: &Sample) {
-        let label = |name: &str| sample.labels.get(name).unwrap_or_default().to_owned();
-        let place = Place { endpoint: label("endpoint"), cohort: label("cohort"), backend: label("backend") };
+        let Some(metric) = Metric::of_name(&sample.metric) else { return };
+        let label = |label: Label| sample.labels.get(label.key()).unwrap_or_default().to_owned();
+        let (endpoint, cohort, backend) = (label(Label::Endpoint), label(Label::Cohort), label(Label::Backend));
+        let labels = Labels { endpoint, cohort, backend };
         let value = match &sample.value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
             Value::Histogram(_) | Value::Summary(_) => 0.0,
         };
-        let Some(metric) = sample.metric.strip_prefix("traffic_policy_") else { return };
-        if metric == "policy_info" {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of 53 bits")]
-            let hash = value as u64;
-            self.policy = Some(hash);
-            return;
-        }
-        match metric.strip_prefix("shadow_") {
-            Some(metric) => {
-                let shadow = self.shadows.entry(place).or_default();
-                match metric {
-                    "total" => *shadow.results.entry(label("result")).or_default() += value,
-                    "in_flight" => shadow.in_flight = value,
-                    "response_time_milliseconds" => shadow.times = Times::of(sample),
-                    _ => (),
-                }
+        match metric {
+            Metric::PolicyInfo => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a whole number of 53 bits"
+                )]
+                let hash = value as u64;
+                self.policy = Some(hash);
             }
-            None => {
-                let choice = self.choices.entry(place).or_default();
-                match metric {
-                    "requests_total" => choice.requests += value,
-                    "responses_total" => *choice.responses.entry(label("code_class")).or_default() += value,
-                    "response_time_milliseconds" => choice.times = Times::of(sample),
-                    "traffic_share_millionths" => choice.asked = Some(value / 1e6),
-                    _ => (),
-                }
-            }
+            Metric::Requests => self.choice(labels).requests += value,
+            Metric::Responses => *self.choice(labels).responses.entry(label(Label::CodeClass)).or_default() += value,
+            Metric::ResponseTime => self.choice(labels).times = Times::of(sample),
+            Metric::TrafficShare => self.choice(labels).asked = Some(value / 1e6),
+            Metric::Shadow => *self.shadow(labels).results.entry(label(Label::Result)).or_default() += value,
+            Metric::ShadowResponseTime => self.shadow(labels).times = Times::of(sample),
+            Metric::ShadowInFlight => self.shadow(labels).in_flight = value,
+            Metric::ShadowOmitted => (),
         }
+    }
+
+    fn choice(&mut self, labels: Labels) -> &mut Choice {
+        self.choices.entry(labels).or_default()
+    }
+
+    fn shadow(&mut self, labels: Labels) -> &mut Shadow {
+        self.shadows.entry(labels).or_default()
     }
 }
 
@@ -116,13 +134,14 @@ impl Times {
         Self(buckets.iter().map(|bucket| (bucket.less_than, bucket.count)).collect())
     }
 
-    /// What has come since `before`.
+    /// The responses since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let earlier = |n: usize| before.0.get(n).map_or(0.0, |(_, count)| *count);
         Self(self.0.iter().enumerate().map(|(n, (bound, count))| (*bound, (count - earlier(n)).max(0.0))).collect())
     }
 
-    /// The time below which a part of the answers came, in milliseconds, as far as the buckets tell; `None` without any.
+    /// The time in milliseconds below which a part of the responses came, interpolated within its
+    /// bucket; `None` without responses.
     pub fn quantile(&self, part: f64) -> Option<f64> {
         let all = self.0.last().map_or(0.0, |(_, count)| *count);
         let wanted = all * part;
@@ -166,20 +185,20 @@ traffic_policy_shadow_in_flight{endpoint="e",backend="s"} 2
 "#;
 
     #[test]
-    fn a_page_is_read() {
+    fn numbers_are_read_from_the_page() {
         let numbers = Numbers::parse(PAGE).unwrap();
         assert_eq!(numbers.policy, Some((1 << 53) - 1));
-        let place = |cohort: &str, backend: &str| Place {
+        let labels = |cohort: &str, backend: &str| Labels {
             endpoint: "e".into(),
             cohort: cohort.into(),
             backend: backend.into(),
         };
-        let choice = &numbers.choices[&place("", "v1")];
+        let choice = &numbers.choices[&labels("", "v1")];
         assert_eq!((choice.asked, choice.requests, choice.responses["5xx"]), (Some(0.25), 10.0, 2.0));
-        assert_eq!(numbers.choices[&place("c", "v1")].requests, 1.0);
-        let shadow = &numbers.shadows[&place("", "s")];
+        assert_eq!(numbers.choices[&labels("c", "v1")].requests, 1.0);
+        let shadow = &numbers.shadows[&labels("", "s")];
         assert_eq!((shadow.results["timeout"], shadow.in_flight), (4.0, 2.0));
-        // Four of eight lie in the half from 1 to 5.
+        // Four of the eight from 1 to 5 lie in the lower half.
         assert_eq!(choice.times.quantile(0.4), Some(3.0));
         assert_eq!(choice.times.quantile(1.0), Some(10.0));
         assert_eq!(choice.times.since(&choice.times).quantile(0.5), None);

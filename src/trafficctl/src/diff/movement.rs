@@ -1,7 +1,7 @@
-//! Which part of the users moves when shares change: exactly, from the shares alone.
+//! The part of the users that moves when shares change, computed exactly from the shares.
 //!
-//! A backend's score is an exponential variable divided by its share, so that the chance to be served by one backend
-//! before and by another one after is an integral with a closed form.
+//! The score of a backend is an exponential variable divided by its share. The chance that one
+//! backend serves a user before and another one after is therefore an integral with a closed form.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,34 @@ use policy::Traffic;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Movement(pub BTreeMap<(String, String), f64>);
 
-/// How much of a movement is too much.
+/// The sums of a movement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moved {
-    /// The part of the users that has another backend than before.
+    /// The part of the users whose backend changes.
     pub moved: f64,
-    /// The least that any placement would have to move for these shares.
+    /// The part that any placement has to move for these shares, at least.
     pub least: f64,
-    /// The part that was moved although its backend had not lost any of its share, to one that had not gained any.
+    /// The part that moves from a backend that keeps its share to one that gains none.
     pub needless: f64,
 }
 
 type Shares = BTreeMap<String, f64>;
 
-/// Shares are divided by their sum, which leaves traces in the last bits.
+/// How far equal shares may differ: they are divided by their sum, which changes the last bits.
 pub const ROUNDING: f64 = 1e-12;
 
-/// Whether the shares are the same.
+/// Whether the shares are equal.
 pub fn is_alike(before: &Shares, after: &Shares) -> bool {
     before.len() == after.len() && before.iter().all(|(name, part)| (part - share(after, name)).abs() <= ROUNDING)
 }
 
-/// The shares of a traffic by name.
+/// The shares of some traffic, by backend.
 pub fn shares(traffic: &Traffic) -> Shares {
-    traffic.shares().map(|(backend, share)| (backend.name.clone(), share)).collect()
+    traffic.shares().map(|(backend, share)| (backend.name.to_string(), share)).collect()
 }
 
 impl Movement {
-    /// What the placement function does with users who keep their keys and their salt.
+    /// The movement of users that keep their keys and their salt.
     pub fn of_placed(before: &Shares, after: &Shares) -> Self {
         Self::each(
             before,
@@ -47,12 +47,12 @@ impl Movement {
         )
     }
 
-    /// What happens to users who are placed anew, by another salt or another key.
+    /// The movement of users that are placed again, by another salt or another key.
     pub fn of_unrelated(before: &Shares, after: &Shares) -> Self {
         Self::each(before, after, |from, to| share(before, from) * share(after, to))
     }
 
-    /// What happened to users of whom each was served by the first backend of a pair, and then by the second.
+    /// The movement of users that were seen: for each, the backend before and the backend after.
     pub fn of_seen<'a>(seen: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut counts: BTreeMap<(String, String), f64> = BTreeMap::new();
         let mut total = 0.0;
@@ -73,7 +73,7 @@ impl Movement {
         self.0.get(&(from.to_owned(), to.to_owned())).copied().unwrap_or_default()
     }
 
-    /// Sums up who moves, and who need not.
+    /// Sums up the users that move, and those that move needlessly.
     pub fn moved(&self, before: &Shares, after: &Shares) -> Moved {
         let (mut moved, mut needless) = (0.0, 0.0);
         for ((from, to), part) in self.0.iter().filter(|((from, to), _)| from != to) {
@@ -87,7 +87,7 @@ impl Movement {
     }
 }
 
-/// Whether a user who moves so need not: the one backend lost nothing, and the other one gained nothing.
+/// Whether such a move is needless: the one backend keeps its share, and the other one gains none.
 pub fn is_needless(before: &Shares, after: &Shares, from: &str, to: &str) -> bool {
     let lost = share(before, from) - share(after, from);
     let gained = share(after, to) - share(before, to);
@@ -98,7 +98,8 @@ fn share(shares: &Shares, backend: &str) -> f64 {
     shares.get(backend).copied().unwrap_or_default()
 }
 
-/// The part of the users that `backend` serves before and after: both times it has the lowest score.
+/// The part of the users that `backend` serves before and after: it has the lowest score both
+/// times.
 fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
     let (p, q) = (share(before, backend), share(after, backend));
     let all = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
@@ -107,9 +108,10 @@ fn stay(before: &Shares, after: &Shares, backend: &str) -> f64 {
 
 /// The part of the users that goes from one backend to another.
 ///
-/// With x and y the exponential variables of the two, and t = y / x: t must lie between the ratios of their shares, and each
-/// other backend must lose against both. The integral over x is 1 / (a + b t)², where a + b t is linear between the points
-/// at which another backend is held off by the one or by the other.
+/// Let x and y be the exponential variables of the two, and t = y / x. Then t lies between the
+/// ratios of their shares, and each other backend loses against both. The integral over x is
+/// 1 / (a + b t)². Here a and b change only where another backend starts to lose against the second
+/// of the two before it loses against the first.
 fn go(before: &Shares, after: &Shares, from: &str, to: &str) -> f64 {
     let (p, q) = (share(before, from), share(after, to));
     let (start, end) = (share(before, to) / p, q / share(after, from));
@@ -148,7 +150,7 @@ mod tests {
     use super::{Moved, Movement, shares};
 
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
-        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        let backend = |name: &str| Arc::new(Backend { name: name.parse().unwrap(), cluster: name.parse().unwrap() });
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
@@ -165,13 +167,13 @@ mod tests {
     ];
 
     #[test]
-    fn the_formula_says_what_the_placement_does() {
+    fn the_formula_agrees_with_the_placement() {
         const USERS: u32 = 400_000;
         for (before, after) in CHANGES {
             let (before, after) = (traffic(before), traffic(after));
             let points = (0..USERS).map(|n| mix(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let seen: Vec<_> = points.map(|point| (before.choose(point), after.choose(point))).collect();
-            let seen = Movement::of_seen(seen.iter().map(|(from, to)| (from.name.as_str(), to.name.as_str())));
+            let seen = Movement::of_seen(seen.iter().map(|(from, to)| (&*from.name, &*to.name)));
             let exact = Movement::of_placed(&shares(&before), &shares(&after));
             for ((from, to), part) in &exact.0 {
                 // Six standard deviations.
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_shares_moves_nobody_needlessly() {
+    fn a_change_of_shares_moves_no_user_needlessly() {
         for (before, after) in CHANGES {
             let (before, after) = (shares(&traffic(before)), shares(&traffic(after)));
             let moved = Movement::of_placed(&before, &after).moved(&before, &after);

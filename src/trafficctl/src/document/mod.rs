@@ -1,0 +1,14 @@
+//! Files that hold a policy: how they are read, searched, edited and replaced.
+
+pub mod change;
+pub mod edit;
+pub mod embedded;
+pub mod file;
+mod flow;
+pub mod lines;
+pub mod one_line;
+pub mod outline;
+mod proxy;
+pub mod source;
+pub mod store;
+pub mod tree;

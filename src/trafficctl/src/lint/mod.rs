@@ -1,0 +1,47 @@
+//! Warnings about a valid policy that may not do what its author wants.
+
+mod backends;
+mod shadows;
+mod shares;
+
+use std::collections::BTreeSet;
+
+use crate::advice::Advice;
+use crate::document::file::Judged;
+use crate::document::outline::mentions;
+
+/// What is known beside the policy.
+#[derive(Default)]
+pub struct Context {
+    /// The clusters of the proxy; `None` unless all are known.
+    pub clusters: Option<BTreeSet<String>>,
+    /// How many requests an endpoint gets, in a second.
+    pub requests_per_second: Option<f64>,
+    /// Whether the policy is being changed. A backend may be unused, or named only once, until the
+    /// next change.
+    pub is_change: bool,
+}
+
+/// The errors of a policy; of a valid one the filter's warnings and those of all lints.
+pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
+    let parsed = match &policy.verdict {
+        Err(refused) => return refused.0.iter().cloned().map(Advice::from).collect(),
+        Ok(parsed) => parsed,
+    };
+    let mut findings: Vec<Advice> = parsed.warnings.iter().cloned().map(Advice::from).collect();
+    let Some(document) = &policy.value else { return findings };
+    findings.extend(shadows::unsafe_shadows(document).map(Advice::from));
+    let mentions = mentions(document);
+    match &context.clusters {
+        Some(clusters) => findings.extend(backends::unknown_clusters(document, &mentions, clusters)),
+        None if context.is_change => (),
+        None => findings.extend(backends::named_once(document, &mentions)),
+    }
+    if !context.is_change {
+        findings.extend(backends::never_used(document, &mentions));
+    }
+    if let Some(rate) = context.requests_per_second {
+        findings.extend(shares::tiny_shares(&parsed.policy, rate).map(Advice::from));
+    }
+    findings
+}

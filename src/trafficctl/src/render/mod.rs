@@ -1,0 +1,93 @@
+//! `render`: the configuration that carries a policy to a proxy.
+
+mod address;
+mod clusters;
+mod ecds;
+mod envoy;
+mod envoy_filter;
+mod envoy_gateway;
+mod istio;
+mod kubernetes;
+mod template;
+mod virtual_service;
+
+use std::path::{Path, PathBuf};
+
+use crate::document::file::PolicyFile;
+use crate::error::Error;
+use crate::report::valid_policy;
+use crate::terminal::say;
+
+/// The options of `render`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    form: Form,
+}
+
+/// The form of the configuration.
+#[derive(clap::Subcommand)]
+enum Form {
+    /// Render an Envoy configuration with the policy in it, for `envoy -c`.
+    #[command(after_help = "Example:
+  trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml")]
+    Envoy(envoy::Arguments),
+    /// Render the file that Envoy watches for the policy (ECDS). Rename it into place.
+    #[command(after_help = "Example:
+  trafficctl render ecds policy.json > traffic-policy.yaml.new && mv traffic-policy.yaml.new traffic-policy.yaml")]
+    Ecds(ecds::Arguments),
+    /// Render an Istio WasmPlugin, and the objects that let routes follow the filter.
+    #[command(after_help = "Examples:
+  trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway | kubectl apply -f -
+  trafficctl render istio policy.json --sidecar app=frontend --host ranker.prod.svc.cluster.local:8080")]
+    Istio(istio::Arguments),
+    /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
+    /// filter.
+    #[command(after_help = "Example:
+  trafficctl render envoy-gateway policy.json --gateway eg | kubectl apply -f -")]
+    EnvoyGateway(envoy_gateway::Arguments),
+}
+
+impl Form {
+    fn file(&self) -> &PathBuf {
+        match self {
+            Self::Envoy(arguments) => &arguments.file,
+            Self::Ecds(arguments) => &arguments.file,
+            Self::Istio(arguments) => &arguments.file,
+            Self::EnvoyGateway(arguments) => &arguments.file,
+        }
+    }
+
+    /// Whether the configuration has the policy in it.
+    fn has_policy(&self) -> bool {
+        match self {
+            Self::Envoy(arguments) => arguments.ecds.is_none(),
+            Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
+        }
+    }
+}
+
+/// Renders a policy.
+///
+/// # Errors
+/// If the file can't be read, the policy is not valid, or the form can't express it.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let form = &arguments.form;
+    let file = PolicyFile::read(form.file())?;
+    let policy = valid_policy(&file)?;
+    let document = file.only_policy()?.value.clone().unwrap_or_default();
+    let text = match form {
+        Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
+        Form::Ecds(arguments) => ecds::render(arguments, &file),
+        Form::Istio(arguments) => istio::render(arguments, policy, &document),
+        Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
+    }?;
+    if form.has_policy() {
+        let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;
+        if rendered.only_policy()?.value.as_ref() != Some(&document) {
+            return Err(Error::Wrong("the layout of the policy can't be rendered: write it in another way".to_owned()));
+        }
+    }
+    say!("{}", text.trim_end());
+    Ok(())
+}

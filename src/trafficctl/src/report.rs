@@ -1,0 +1,90 @@
+//! Findings as a compiler shows them, and as JSON.
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use policy::Policy;
+use serde_json::{Value, json};
+
+use crate::advice::Advice;
+use crate::document::file::{Judged, PolicyFile};
+use crate::document::source::Source;
+use crate::error::Error;
+
+/// How many findings are shown of one policy.
+const SHOWN: usize = 50;
+
+/// The valid policy of a file that has only one.
+///
+/// # Errors
+/// [`Error::Refused`] with a report if it is not valid, and the errors of
+/// [`PolicyFile::only_policy`].
+pub fn valid_policy(file: &PolicyFile) -> Result<&Policy, Error> {
+    let policy = file.only_policy()?;
+    match &policy.verdict {
+        Ok(parsed) => Ok(&parsed.policy),
+        Err(refused) => {
+            let findings: Vec<_> = refused.0.iter().cloned().map(Advice::from).collect();
+            Err(Error::Refused(text(file, policy, &findings)))
+        }
+    }
+}
+
+/// Findings as text with colours, each at its lines.
+pub fn text(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let source = Source::of(file, policy);
+    let name =
+        if policy.resource.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.resource) };
+    let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
+    let mut text = String::new();
+    for Advice { finding, help } in findings.iter().take(SHOWN) {
+        let level = if finding.is_error() { Level::ERROR } else { Level::WARNING };
+        let message = finding.to_string();
+        let title = level.primary_title(message.as_str());
+        // Only the lines around it are given to the renderer: a policy may have many thousands.
+        let range = source.find(&finding.place);
+        let mut group = match range.as_ref().and_then(|range| Some((range, source.lines_around(range)?))) {
+            None => title.element(Origin::path(name.as_str())),
+            Some((range, lines)) => {
+                let annotation = AnnotationKind::Primary.span(range.start - lines.start..range.end - lines.start);
+                let snippet = Snippet::source(lines.text).line_start(lines.number).path(name.as_str());
+                title.element(snippet.annotation(annotation))
+            }
+        };
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        text += &format!("{}\n\n", renderer.render(&[group]));
+    }
+    if findings.len() > SHOWN {
+        text += &format!("… and {} more (all with --json)\n\n", findings.len() - SHOWN);
+    }
+    text
+}
+
+/// Findings as JSON, each with its line and column in the file.
+pub fn as_json(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> Vec<Value> {
+    if findings.is_empty() {
+        return Vec::new();
+    }
+    let source = Source::of(file, policy);
+    let as_json = |Advice { finding, help }: &Advice| {
+        let position = source.find(&finding.place).map(|range| source.in_file(range.start));
+        json!({
+            "file": file.path,
+            "source": source.name,
+            "level": finding.severity.name(),
+            "kind": finding.kind.name(),
+            "message": finding.to_string(),
+            "places": [finding.place.to_string()],
+            "problem": finding.problem,
+            "remedy": finding.remedy,
+            "help": help,
+            "line": position.map(|(line, _)| line),
+            "column": position.map(|(_, column)| column),
+        })
+    };
+    findings.iter().map(as_json).collect()
+}

@@ -1,0 +1,172 @@
+//! The traffic of a proxy in a window of time: the difference between two readings of its numbers.
+
+use std::collections::BTreeMap;
+
+use policy::StatusClass;
+
+use super::numbers::{Choice, Labels, Numbers, Shadow, Times};
+
+/// The traffic in a window of time.
+pub struct Picture {
+    /// The hash of the policy in force; `None` without a policy.
+    pub policy: Option<u64>,
+    /// The length of the window.
+    pub seconds: f64,
+    /// A row for each backend of an endpoint and cohort that has a share or requests.
+    pub rows: Vec<ChoiceRow>,
+    /// A row for each shadow that has copies.
+    pub shadows: Vec<ShadowRow>,
+}
+
+/// The requests that a backend serves.
+pub struct ChoiceRow {
+    /// Endpoint, cohort and backend.
+    pub labels: Labels,
+    /// Requests in a second.
+    pub rate: f64,
+    /// The share in the policy; `None` if the policy in force doesn't name the backend.
+    pub asked: Option<f64>,
+    /// The share of the requests of the endpoint and cohort; `None` without requests.
+    pub seen: Option<f64>,
+    /// The part of the responses that are 5xx; `None` without responses.
+    pub errors: Option<f64>,
+    /// The median response time, in milliseconds.
+    pub p50: Option<f64>,
+    /// The 99th percentile of the response time, in milliseconds.
+    pub p99: Option<f64>,
+}
+
+/// The copies that a shadow gets.
+pub struct ShadowRow {
+    /// Endpoint, cohort and backend.
+    pub labels: Labels,
+    /// Copies in a second.
+    pub rate: f64,
+    /// The part of each result.
+    pub results: Vec<(String, f64)>,
+    /// How many copies wait for their response.
+    pub in_flight: f64,
+    /// The median response time, in milliseconds.
+    pub p50: Option<f64>,
+    /// The 99th percentile of the response time, in milliseconds.
+    pub p99: Option<f64>,
+}
+
+impl Picture {
+    /// The traffic between two readings.
+    pub fn between(first: &Numbers, last: &Numbers) -> Self {
+        let seconds = last.taken.duration_since(first.taken).as_secs_f64().max(1e-3);
+        let counts: BTreeMap<&Labels, f64> =
+            last.choices.iter().map(|(labels, choice)| (labels, requests(first.choices.get(labels), choice))).collect();
+        let mut sums: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+        for (labels, count) in &counts {
+            *sums.entry((&labels.endpoint, &labels.cohort)).or_default() += count;
+        }
+        let rows = last.choices.iter().filter_map(|(labels, choice)| {
+            let count = counts.get(labels).copied().unwrap_or_default();
+            let sum = sums.get(&(labels.endpoint.as_str(), labels.cohort.as_str())).copied().unwrap_or_default();
+            ChoiceRow::of(labels, first.choices.get(labels), choice, count, sum, seconds)
+        });
+        let shadows = last
+            .shadows
+            .iter()
+            .filter_map(|(labels, shadow)| ShadowRow::of(labels, first.shadows.get(labels), shadow, seconds));
+        Self { policy: last.policy, seconds, rows: rows.collect(), shadows: shadows.collect() }
+    }
+}
+
+impl ChoiceRow {
+    /// The row of a backend that served `count` of the `sum` requests of its endpoint and cohort.
+    fn of(labels: &Labels, before: Option<&Choice>, now: &Choice, count: f64, sum: f64, seconds: f64) -> Option<Self> {
+        if count == 0.0 && now.asked.is_none_or(|asked| asked == 0.0) {
+            return None;
+        }
+        let responses = since(&now.responses, before.map(|before| &before.responses));
+        let ended: f64 = responses.values().sum();
+        let failed = responses.get(StatusClass::ServerError.name()).copied().unwrap_or_default();
+        let (p50, p99) = quantiles(&now.times, before.map(|before| &before.times));
+        Some(Self {
+            labels: labels.clone(),
+            rate: count / seconds,
+            asked: now.asked,
+            seen: (sum > 0.0).then(|| count / sum),
+            errors: (ended > 0.0).then(|| failed / ended),
+            p50,
+            p99,
+        })
+    }
+
+    /// Whether at least one response in a hundred is an error.
+    pub fn is_bad(&self) -> bool {
+        self.errors.is_some_and(|errors| errors >= 0.01)
+    }
+}
+
+impl ShadowRow {
+    fn of(labels: &Labels, before: Option<&Shadow>, now: &Shadow, seconds: f64) -> Option<Self> {
+        let results = since(&now.results, before.map(|before| &before.results));
+        let count: f64 = results.values().sum();
+        if count == 0.0 && now.in_flight == 0.0 {
+            return None;
+        }
+        let parts = results.into_iter().filter(|(_, part)| *part > 0.0).map(|(name, part)| (name, part / count));
+        let (p50, p99) = quantiles(&now.times, before.map(|before| &before.times));
+        let (results, in_flight) = (parts.collect(), now.in_flight);
+        Some(Self { labels: labels.clone(), rate: count / seconds, results, in_flight, p50, p99 })
+    }
+}
+
+/// The requests since the first reading. A counter that fell has restarted from 0.
+fn requests(before: Option<&Choice>, now: &Choice) -> f64 {
+    let before = before.map_or(0.0, |before| before.requests);
+    if now.requests >= before { now.requests - before } else { now.requests }
+}
+
+fn since(now: &BTreeMap<String, f64>, before: Option<&BTreeMap<String, f64>>) -> BTreeMap<String, f64> {
+    let earlier = |name: &str| before.and_then(|before| before.get(name)).copied().unwrap_or_default();
+    now.iter().map(|(name, count)| (name.clone(), (count - earlier(name)).max(0.0))).collect()
+}
+
+fn quantiles(now: &Times, before: Option<&Times>) -> (Option<f64>, Option<f64>) {
+    let times = before.map_or_else(|| now.clone(), |before| now.since(before));
+    (times.quantile(0.5), times.quantile(0.99))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn numbers(taken: Instant, requests: [f64; 2], failed: f64) -> Numbers {
+        let labels = |backend: &str| Labels { endpoint: "e".into(), cohort: String::new(), backend: backend.into() };
+        let choice = |requests: f64, failed: f64| Choice {
+            asked: Some(0.5),
+            requests,
+            responses: [("2xx".to_owned(), requests - failed), ("5xx".to_owned(), failed)].into(),
+            times: Times::default(),
+        };
+        let [a, b] = requests;
+        let choices = [(labels("a"), choice(a, failed)), (labels("b"), choice(b, 0.0))].into();
+        Numbers { taken, policy: Some(1), choices, shadows: BTreeMap::new() }
+    }
+
+    #[test]
+    fn rates_and_shares_are_those_of_the_window() {
+        let start = Instant::now();
+        let first = numbers(start, [100.0, 100.0], 50.0);
+        let last = numbers(start + Duration::from_secs(10), [130.0, 110.0], 53.0);
+        let picture = Picture::between(&first, &last);
+        let [a, b] = picture.rows.as_slice() else { panic!("{} rows", picture.rows.len()) };
+        assert_eq!((a.rate, a.seen, b.rate, b.seen), (3.0, Some(0.75), 1.0, Some(0.25)));
+        assert_eq!((a.errors, a.is_bad(), b.errors, b.is_bad()), (Some(0.1), true, Some(0.0), false));
+    }
+
+    #[test]
+    fn a_counter_that_fell_has_restarted() {
+        let start = Instant::now();
+        let first = numbers(start, [100.0, 0.0], 0.0);
+        let last = numbers(start + Duration::from_secs(10), [20.0, 0.0], 0.0);
+        assert_eq!(Picture::between(&first, &last).rows[0].rate, 2.0);
+    }
+}

@@ -1,0 +1,85 @@
+//! `create-endpoint` and `delete-endpoint`.
+
+use serde_json::{Map, Value, json};
+
+use super::edit::edit;
+use super::lookup::{endpoint, require_backends};
+use super::share::{Share, traffic};
+use super::target::EditTarget;
+use crate::document::change::Change;
+use crate::document::outline::list;
+use crate::error::Error;
+use policy::Place;
+
+/// The options of `create-endpoint`.
+#[derive(clap::Args)]
+pub struct Create {
+    /// The name of the new endpoint: letters, digits, _ and -.
+    name: String,
+    /// The path prefix of its requests.
+    #[arg(long)]
+    route: Option<String>,
+    /// A method of its requests; may be repeated. By default all methods.
+    #[arg(long = "method", value_name = "METHOD")]
+    methods: Vec<String>,
+    /// The backend that serves all of its requests.
+    #[arg(long, conflicts_with = "shares", required_unless_present = "shares")]
+    backend: Option<String>,
+    /// The backends that serve its requests, with their shares.
+    #[arg(value_name = "BACKEND=SHARE")]
+    shares: Vec<Share>,
+    /// Insert it before this endpoint. By default it is tried last.
+    #[arg(long, value_name = "ENDPOINT")]
+    before: Option<String>,
+    #[command(flatten)]
+    target: EditTarget,
+}
+
+/// The options of `delete-endpoint`.
+#[derive(clap::Args)]
+pub struct Delete {
+    /// The name of the endpoint.
+    name: String,
+    #[command(flatten)]
+    target: EditTarget,
+}
+
+/// Adds an endpoint.
+///
+/// # Errors
+/// See [`edit`].
+pub fn create(arguments: &Create) -> Result<(), Error> {
+    let Create { name, route, methods, backend, shares, before, target } = arguments;
+    edit(target, |policy| {
+        if let Ok(n) = endpoint(policy, name) {
+            return Err(Error::Wrong(format!("endpoints[{n}] already has the name {name:?}")));
+        }
+        let mut traffic = traffic(shares)?;
+        traffic.extend(backend.iter().map(|backend| (backend.clone(), json!(1))));
+        require_backends(policy, traffic.keys())?;
+        let mut new = Map::new();
+        new.insert("name".to_owned(), json!(name));
+        new.extend(route.iter().map(|route| ("route".to_owned(), json!(route))));
+        if !methods.is_empty() {
+            new.insert("methods".to_owned(), json!(methods));
+        }
+        new.insert("traffic".to_owned(), Value::Object(traffic));
+        let n = match before {
+            Some(before) => endpoint(policy, before)?,
+            None => list(policy, "endpoints").count(),
+        };
+        Ok(vec![Change::Insert(Place::root().member("endpoints"), n, Value::Object(new))])
+    })
+}
+
+/// Deletes an endpoint.
+///
+/// # Errors
+/// See [`edit`].
+pub fn delete(arguments: &Delete) -> Result<(), Error> {
+    let Delete { name, target } = arguments;
+    edit(target, |policy| {
+        let n = endpoint(policy, name)?;
+        Ok(vec![Change::Remove(Place::root().member("endpoints").element(n))])
+    })
+}

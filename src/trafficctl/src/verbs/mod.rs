@@ -1,0 +1,10 @@
+//! The commands that change a policy in its file.
+
+pub mod backend;
+mod edit;
+pub mod endpoint;
+mod lookup;
+pub mod shadow;
+pub mod share;
+pub mod target;
+pub mod traffic;
