@@ -29,7 +29,7 @@
 //! let decision = policy.decide(&Rank, 0, || 0).expect("an endpoint takes /rank");
 //! assert_eq!(decision.backend.name, "v2");
 //! assert_eq!(decision.reason, policy::Reason::Key);
-//! # Ok::<(), policy::PolicyErrors>(())
+//! # Ok::<(), policy::Refused>(())
 //! ```
 //!
 //! The crate is pure: no host call, no clock, no randomness, no log. It does not balance load, retry or find hosts: it
@@ -38,11 +38,16 @@
 mod affinity;
 mod compile;
 mod config;
+mod decimal;
 mod decision;
-mod error;
 mod explain;
+mod finding;
+mod ids;
+pub mod limits;
 mod matching;
 mod named;
+mod names;
+mod place;
 pub mod placement;
 mod policy;
 mod request;
@@ -50,12 +55,16 @@ pub mod shadow;
 mod source;
 mod traffic;
 
-pub use affinity::{Affinity, DEFAULT_KEY_HEADER};
+pub use affinity::Affinity;
 #[cfg(feature = "schema")]
 pub use config::schema;
 pub use decision::{Decision, Reason};
-pub use error::{PolicyError, PolicyErrors, Unknown, member};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
-pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
+pub use finding::{Fault, Finding, Kind, Refused, Severity};
+pub use ids::{ChoiceId, EntryId, ShadowId};
+pub use matching::Match;
+pub use names::{BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method};
+pub use place::{Place, Step};
+pub use policy::{Cohort, Endpoint, Parsed, Plan, Policy};
 pub use request::Request;
 pub use traffic::{Backend, Traffic};

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::names::{BackendName, ClusterName};
 use crate::placement::{fnv1a, score};
 
 /// A name that the policy gives to an Envoy cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// The name in the policy: what hashes, metrics and the response header use.
-    pub name: String,
+    /// The name in the policy. Hashes, metrics and the response header use it.
+    pub name: BackendName,
     /// The Envoy cluster that serves it.
-    pub cluster: String,
+    pub cluster: ClusterName,
 }
 
 /// Backends with their shares, ready to choose from: weighted rendezvous hashing.
@@ -32,7 +33,8 @@ struct Candidate {
 }
 
 impl Traffic {
-    /// Prepares `shares`: finite, not negative, in any unit; they are divided by their sum. A share of 0 is left out.
+    /// Prepares `shares`, which are finite, not negative and in any unit: they are divided by their
+    /// sum. Backends with a share of 0 are left out.
     ///
     /// `None` if no share is above 0.
     pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
@@ -103,13 +105,13 @@ mod tests {
     use super::*;
 
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
-        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        let backend = |name: &str| Arc::new(Backend { name: name.parse().unwrap(), cluster: name.parse().unwrap() });
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
     #[test]
     fn traffic_without_any_share_is_none() {
-        let backend = Arc::new(Backend { name: "a".into(), cluster: "a".into() });
+        let backend = Arc::new(Backend { name: "a".parse().unwrap(), cluster: "a".parse().unwrap() });
         assert_eq!(Traffic::new([(backend, 0.0)]), None);
         assert_eq!(Traffic::new([]), None);
     }

@@ -2,20 +2,19 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::given;
-use super::node::ONE_OR_LIST;
 
-/// A match object, or a list of them of which one must match.
+/// A match object, or a list of them, one of which must hold.
 #[derive(Debug)]
-pub struct MatchConfig {
-    pub alternatives: Vec<MatchFields>,
-    /// Whether it was written as a list: places in it have a number.
-    pub is_list: bool,
+pub enum MatchConfig {
+    One(Box<MatchFields>),
+    AnyOf(Vec<MatchFields>),
 }
 
-/// What a match object says. All that is there must hold.
+/// The fields of a match object. All that are present must hold.
 #[derive(Debug, Default, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -23,11 +22,12 @@ pub struct MatchFields {
     /// The path without its query string.
     #[serde(default, deserialize_with = "given")]
     pub path: Option<PathFields>,
-    /// Methods in upper case.
+    /// Methods, one of which must be that of the request, in upper case.
     #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
     #[serde(default, deserialize_with = "given")]
     pub methods: Option<Vec<String>>,
-    /// Hosts: `example.com`, or `*.example.com` for all under it. Case and port make no difference.
+    /// Hosts, one of which must be the authority: `example.com`, or `*.example.com` for all under it.
+    /// Case and port make no difference.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub hosts: Option<Vec<String>>,
@@ -43,17 +43,18 @@ pub struct MatchFields {
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub query: Option<Vec<ValueFields>>,
-    /// Networks, one of which has the client's address, in CIDR notation: `10.0.0.0/8`, `2001:db8::/32`.
+    /// Networks, one of which must contain the client's address, in CIDR notation: `10.0.0.0/8`,
+    /// `2001:db8::/32`.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub source_ip: Option<Vec<String>>,
-    /// Envoy attributes that are texts, all of which must hold.
+    /// Envoy attributes that are strings, all of which must hold.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     #[serde(default, deserialize_with = "given")]
     pub properties: Option<Vec<PropertyFields>>,
 }
 
-/// A path: one of these.
+/// A comparison of the path: exactly one of these.
 #[derive(Debug, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["exact"] }, { "required": ["prefix"] }, { "required": ["regex"] }])))]
 #[serde(deny_unknown_fields)]
@@ -66,13 +67,13 @@ pub struct PathFields {
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     #[serde(default, deserialize_with = "given")]
     pub prefix: Option<String>,
-    /// A regex of Rust's regex-lite for the whole path.
+    /// A regex for the whole path, in the syntax of Rust's regex-lite.
     #[serde(default, deserialize_with = "given")]
     pub regex: Option<String>,
 }
 
-/// Declares a struct with the fields of a text comparison beside its own. (serde's `flatten` would not know an unknown
-/// field.)
+/// Declares a struct with the fields of a comparison beside its own. (With serde's `flatten`, unknown
+/// fields would be accepted.)
 macro_rules! with_text_fields {
     ($(#[$doc:meta])* $name:ident { $own_doc:literal $own:ident: $type:ty }) => {
         $(#[$doc])*
@@ -82,28 +83,28 @@ macro_rules! with_text_fields {
         pub struct $name {
             #[doc = $own_doc]
             pub $own: $type,
-            /// The whole value; up to 1024 bytes, as all comparisons.
+            /// The whole value; up to 1024 bytes, as in all comparisons.
             #[serde(default, deserialize_with = "given")]
             pub exact: Option<String>,
-            /// What the value starts with.
+            /// A prefix of the value.
             #[serde(default, deserialize_with = "given")]
             pub prefix: Option<String>,
-            /// What the value ends with.
+            /// A suffix of the value.
             #[serde(default, deserialize_with = "given")]
             pub suffix: Option<String>,
-            /// What the value has in it.
+            /// A part of the value.
             #[serde(default, deserialize_with = "given")]
             pub contains: Option<String>,
-            /// A regex of Rust's regex-lite for the whole value.
+            /// A regex for the whole value, in the syntax of Rust's regex-lite.
             #[serde(default, deserialize_with = "given")]
             pub regex: Option<String>,
-            /// `true`: whatever the value; `false`: there is none.
+            /// `true`: there is a value; `false`: there is none.
             #[serde(default, deserialize_with = "given")]
             pub present: Option<bool>,
-            /// Whether it holds where no value compares so. Default: `false`.
+            /// Whether the condition holds where the comparison does not. Default: `false`.
             #[serde(default)]
             pub invert: bool,
-            /// Whether the case of ASCII letters makes no difference. Default: `false`.
+            /// Whether the comparison ignores the case of ASCII letters. Default: `false`.
             #[serde(default)]
             pub ignore_case: bool,
         }
@@ -132,11 +133,11 @@ with_text_fields! {
 }
 
 with_text_fields! {
-    /// An attribute of the proxy's.
+    /// An Envoy attribute.
     PropertyFields { "The path of the attribute." path: Vec<String> }
 }
 
-/// A comparison of a text: one of these, and how.
+/// A comparison: exactly one of these, and how.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TextFields<'a> {
     pub exact: Option<&'a str>,
@@ -160,16 +161,20 @@ impl<'de> Deserialize<'de> for MatchConfig {
                 f.write_str("a match (an object) or a list of them")
             }
 
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                let fields = MatchFields::deserialize(MapAccessDeserializer::new(access))?;
+                Ok(MatchConfig::One(Box::new(fields)))
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let is_list = access.size_hint().is_some();
                 let mut alternatives = Vec::new();
                 while let Some(fields) = access.next_element()? {
                     alternatives.push(fields);
                 }
-                Ok(MatchConfig { alternatives, is_list })
+                Ok(MatchConfig::AnyOf(alternatives))
             }
         }
 
-        deserializer.deserialize_newtype_struct(ONE_OR_LIST, MatchVisitor)
+        deserializer.deserialize_any(MatchVisitor)
     }
 }

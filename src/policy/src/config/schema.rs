@@ -1,6 +1,6 @@
-//! The JSON Schema of the document, from its types: what editors complete and validate with.
+//! The JSON Schema of the document, made from its types, for editors.
 //!
-//! It knows the shape; sums of shares, names and regexes are judged by the compiler alone.
+//! It describes the shape. Only the compiler judges sums of shares, names and regexes.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,10 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::matching::{MatchConfig, MatchFields};
-use super::{AffinityConfig, AffinityFields, Fraction, PolicyConfig, Rate, ShadowConfig, ShadowFields, Share, Whole};
+use super::{
+    AffinityConfig, AffinityFields, Fraction, MatchConfig, MatchFields, PolicyConfig, Rate, ShadowConfig, ShadowFields,
+    Share, Whole,
+};
 use crate::named::Named;
 
 /// The JSON Schema (draft 2020-12) of the policy, with descriptions.
@@ -24,7 +26,8 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
-/// Fields may be left out, but not `null`: an option's schema is that of its value. `affinity` alone says so by a `const`.
+/// Fields may be absent, but not `null`: an option's schema is that of its value. Only `affinity`
+/// allows `null`, by a `const`.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if object.get("default") == Some(&Value::Null) {
@@ -47,7 +50,7 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// Gives a type the schema that an expression makes of the generator.
+/// Gives a type the schema that an expression makes with the generator.
 macro_rules! schema_of {
     ($type:ty, $name:literal, $generator:ident => $schema:expr) => {
         impl JsonSchema for $type {
@@ -86,13 +89,13 @@ schema_of!(Fraction, "Fraction", _generator => json_schema!({
 }));
 
 schema_of!(Rate, "Rate", _generator => json_schema!({
-    "description": "Events a second.", "type": "number", "exclusiveMinimum": 0
+    "description": "Events per second.", "type": "number", "exclusiveMinimum": 0
 }));
 
 schema_of!(Whole, "Whole", _generator => json_schema!({ "type": "integer", "minimum": 0 }));
 
 schema_of!(MatchConfig, "Match", generator => json_schema!({
-    "description": "A match, or a list of matches one of which must hold.",
+    "description": "A match, or a list of matches, one of which must hold.",
     "anyOf": [
         generator.subschema_for::<MatchFields>(),
         { "type": "array", "items": generator.subschema_for::<MatchFields>(), "minItems": 1 }
@@ -100,7 +103,7 @@ schema_of!(MatchConfig, "Match", generator => json_schema!({
 }));
 
 schema_of!(AffinityConfig, "Affinity", generator => json_schema!({
-    "description": "Session affinity; `null` for none.",
+    "description": "Session affinity; `null` for no affinity.",
     "anyOf": [{ "const": null }, generator.subschema_for::<AffinityFields>()]
 }));
 

@@ -40,8 +40,8 @@ impl Original {
     /// The headers of the copy for `shadow`: with its marker and with what its `callout` changes.
     pub fn headers_for<'a>(&'a self, shadow: &'a Shadow, callout: &'a Callout) -> Vec<(&'a str, &'a str)> {
         let is_changed = |name: &str| {
-            callout.remove_headers.iter().any(|removed| removed == name)
-                || callout.set_headers.iter().any(|(set, _)| set == name)
+            callout.remove_headers.iter().any(|removed| *removed == *name)
+                || callout.set_headers.iter().any(|(set, _)| *set == *name)
         };
         let mut headers = Vec::with_capacity(self.headers.len() + callout.set_headers.len() + 1);
         for (name, value) in &self.headers {
@@ -51,7 +51,7 @@ impl Original {
                 _ => headers.push((name.as_str(), value.as_str())),
             }
         }
-        headers.extend(callout.set_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(callout.set_headers.iter().map(|(name, value)| (&**name, value.as_str())));
         headers.push((MARKER, &shadow.backend.name));
         headers
     }
@@ -86,7 +86,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::shadow::{Filter, Via};
+    use crate::ids::{EntryId, ShadowId};
+    use crate::shadow::{Entry, Filter, Via};
     use crate::traffic::Backend;
 
     fn callout() -> Callout {
@@ -102,8 +103,10 @@ mod tests {
     }
 
     fn shadow() -> Shadow {
-        let backend = Arc::new(Backend { name: "v3".into(), cluster: "cluster".into() });
-        Shadow::new(0, "e".into(), backend, 1.0, Filter::default(), Via::Mirror("unused".into()))
+        let backend = Arc::new(Backend { name: "v3".parse().unwrap(), cluster: "cluster".parse().unwrap() });
+        let via = Via::Mirror("unused".parse().unwrap());
+        let entry = Entry::new(EntryId::default(), backend, 1.0, Filter::default(), via);
+        entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)
     }
 
     fn original(headers: &[(&str, &[u8])]) -> Result<Original, Skip> {
@@ -148,8 +151,8 @@ mod tests {
             original(&[("cookie", b"a=1"), ("x-a", b"1"), ("x-a", b"2"), ("authorization", b"secret")]).unwrap();
         let callout = Callout {
             host: Some("shadow.example".into()),
-            remove_headers: vec!["authorization".into(), "cookie".into()],
-            set_headers: vec![("x-a".into(), "new".into()), ("x-b".into(), "3".into())],
+            remove_headers: ["authorization", "cookie"].map(|name| name.parse().unwrap()).to_vec(),
+            set_headers: vec![("x-a".parse().unwrap(), "new".into()), ("x-b".parse().unwrap(), "3".into())],
             ..callout()
         };
         assert_eq!(
