@@ -1,10 +1,10 @@
 //! Session affinity: the shard key of a request and its point.
 
-use crate::decision::Witness;
 use crate::names::CookieName;
 use crate::placement::Salt;
 use crate::request::Request;
 use crate::source::Source;
+use crate::witness::Witness;
 
 /// Where an endpoint finds the shard key, and the salt that it hashes with it.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl Affinity {
         self.keys.iter().map(ToString::to_string)
     }
 
-    /// The point of the request's shard key, the first value that is not empty; `None` without a key.
+    /// The point of the request's shard key, the first value that is not empty; `None` without a
+    /// key.
     pub(crate) fn point(&self, request: &impl Request, witness: &mut impl Witness) -> Option<u64> {
         self.keys.iter().find_map(|source| {
             let mut point = None;

@@ -6,8 +6,8 @@ use crate::ids::ChoiceId;
 use crate::policy::{Cohort, Endpoint, Plan, Policy};
 use crate::request::{Request, Tried};
 use crate::shadow::{self, Shadow, Skip};
-use crate::source::Source;
 use crate::traffic::Backend;
+use crate::witness::Witness;
 
 /// Where a request goes, and which shadows copy it.
 #[derive(Debug, PartialEq)]
@@ -55,7 +55,7 @@ impl Reason {
     }
 }
 
-/// What decides about a request before its draw: all that depends on the request alone.
+/// The part of a decision that depends on the request alone, and not on its draw.
 pub(crate) struct Located<'policy> {
     pub(crate) endpoint: &'policy Endpoint,
     pub(crate) cohort: Option<&'policy Cohort>,
@@ -64,26 +64,10 @@ pub(crate) struct Located<'policy> {
     pub(crate) key_point: Option<u64>,
 }
 
-/// Follows a decision, step by step.
-pub(crate) trait Witness {
-    /// An endpoint is tried.
-    fn endpoint(&mut self, endpoint: &Endpoint, request: &impl Request);
-    /// A cohort is tried.
-    fn cohort(&mut self, cohort: &Cohort, request: &impl Request);
-    /// A source of the shard key is asked.
-    fn source(&mut self, source: &Source, key: Option<&[u8]>);
-}
-
-/// Nobody follows.
-impl Witness for () {
-    fn endpoint(&mut self, _: &Endpoint, _: &impl Request) {}
-    fn cohort(&mut self, _: &Cohort, _: &impl Request) {}
-    fn source(&mut self, _: &Source, _: Option<&[u8]>) {}
-}
-
 impl Policy {
     /// Decides about `request`. `draw` is the random draw of the request, uniform over 64 bits.
-    /// `new_key` makes a random shard key for a client without one, where the policy generates keys.
+    /// `new_key` makes a random shard key for a client without one, where the policy generates
+    /// keys.
     ///
     /// A pure function; `None` if no endpoint matches.
     pub fn decide(&self, request: &impl Request, draw: u64, new_key: impl FnOnce() -> u128) -> Option<Decision<'_>> {
@@ -103,14 +87,14 @@ impl Policy {
         Some(Decision { endpoint, cohort, backend, choice, reason, shadows, skipped, set_cookie })
     }
 
-    /// Finds the endpoint, the cohort and the shard key of `request`, while `witness` follows.
+    /// Finds the endpoint, the cohort and the shard key of `request`, while `witness` observes.
     pub(crate) fn locate(&self, request: &impl Request, witness: &mut impl Witness) -> Option<Located<'_>> {
         let endpoint = self.endpoints.iter().find(|endpoint| {
-            witness.endpoint(endpoint, request);
+            witness.endpoint(&endpoint.name, &endpoint.matching, request);
             endpoint.matching.matches(request)
         })?;
         let cohort = endpoint.cohorts.iter().find(|cohort| {
-            witness.cohort(cohort, request);
+            witness.cohort(&cohort.name, &cohort.matching, request);
             cohort.matching.matches(request)
         });
         let plan = cohort.map_or(&endpoint.plan, |cohort| &cohort.plan);

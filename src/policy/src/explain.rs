@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::decision::{Located, Reason, Witness};
+use crate::decision::{Located, Reason};
 use crate::matching::{AllOf, Match, Rule};
+use crate::names::{CohortName, EndpointName};
 use crate::policy::{Cohort, Endpoint, Policy};
 use crate::request::Request;
 use crate::shadow::{self, Shadow, Skip};
 use crate::source::{Source, source_ip};
 use crate::traffic::Backend;
+use crate::witness::Witness;
 
 /// The steps of a decision, as [`Policy::decide`] takes them.
 #[derive(Debug, PartialEq)]
@@ -21,7 +23,8 @@ pub struct Explanation<'policy> {
     pub cohorts: Vec<Trial>,
     /// The cohort that matched; `None` for a request in no cohort.
     pub cohort: Option<&'policy Cohort>,
-    /// The sources that were asked for a shard key, in order. The last of them had the key, if any did.
+    /// The sources that were asked for a shard key, in order. The last of them had the key, if any
+    /// did.
     pub keys: Vec<KeyTried>,
     /// The point of the key on the 64-bit scale; `None` without a key.
     pub point: Option<u64>,
@@ -81,13 +84,13 @@ pub struct Standing<'policy> {
 pub struct Chance<'policy> {
     /// The shadow.
     pub shadow: &'policy Shadow,
-    /// What decides about the copy.
+    /// How the copy is drawn.
     pub copied: Copied,
     /// The chance, 0 to 1, over all backends that may serve the request.
     pub chance: f64,
 }
 
-/// What decides whether a shadow gets a copy.
+/// How a shadow decides on a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     /// The request's draw.
@@ -113,7 +116,8 @@ impl Trial {
 }
 
 impl Policy {
-    /// Explains what [`Policy::decide`] makes of `request`. What its draw decides is given as a chance.
+    /// Explains the decision of [`Policy::decide`] about `request`. Where its draw decides, there
+    /// is a chance instead.
     pub fn explain(&self, request: &impl Request) -> Explanation<'_> {
         let mut steps = Steps::default();
         let located = self.locate(request, &mut steps);
@@ -149,12 +153,12 @@ struct Steps {
 }
 
 impl Witness for Steps {
-    fn endpoint(&mut self, endpoint: &Endpoint, request: &impl Request) {
-        self.endpoints.push(Trial::new(&endpoint.name, &endpoint.matching, request));
+    fn endpoint(&mut self, name: &EndpointName, matching: &Match, request: &impl Request) {
+        self.endpoints.push(Trial::new(name, matching, request));
     }
 
-    fn cohort(&mut self, cohort: &Cohort, request: &impl Request) {
-        self.cohorts.push(Trial::new(&cohort.name, &cohort.matching, request));
+    fn cohort(&mut self, name: &CohortName, matching: &Match, request: &impl Request) {
+        self.cohorts.push(Trial::new(name, matching, request));
     }
 
     fn source(&mut self, source: &Source, key: Option<&[u8]>) {

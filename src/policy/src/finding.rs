@@ -1,4 +1,4 @@
-//! What is wrong with a policy, or odd about it, with what would be right.
+//! Findings: errors in a policy and warnings about it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,17 +12,17 @@ use crate::place::{At, Place};
 pub struct Finding {
     /// Whether the policy is refused for it.
     pub severity: Severity,
-    /// What sort of thing it is.
+    /// The sort of thing that it is about.
     pub kind: Kind,
     /// Where it is.
     pub place: Place,
-    /// What is wrong, with the value.
+    /// The problem, with the value.
     pub problem: String,
-    /// What would be right; may be empty for a warning.
+    /// The remedy; may be empty for a warning.
     pub remedy: String,
 }
 
-/// What follows from a finding.
+/// The consequence of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The policy is valid, but this is surely not meant, or risky.
@@ -134,7 +134,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What is wrong with a value, by whoever knows the value and not its place.
+/// A problem with a value, whose place the caller knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(crate) kind: Kind,

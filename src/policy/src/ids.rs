@@ -23,7 +23,8 @@ macro_rules! id {
 }
 
 id! {
-    /// A backend that an endpoint or a cohort can choose; below [`Policy::choices`](crate::Policy::choices).
+    /// A backend that an endpoint or a cohort can choose; below
+    /// [`Policy::choices`](crate::Policy::choices).
     ChoiceId
 }
 
@@ -33,7 +34,7 @@ id! {
 }
 
 id! {
-    /// An entry in a `shadow` object. A shadow that a cohort inherits has the entry of its endpoint,
-    /// with which it shares limits.
+    /// An entry in a `shadow` object. A shadow that a cohort inherits has the entry of its
+    /// endpoint, with which it shares limits.
     EntryId
 }

@@ -1,10 +1,5 @@
 //! Values by name.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-
 /// Values by name, sorted. For the sizes of a policy it serves like a `BTreeMap`, in a fifth of the
 /// code: each type of value has its own copy of that, and every proxy loads the module.
 #[derive(Debug)]
@@ -43,29 +38,5 @@ impl<V> Named<V> {
 impl<V> Default for Named<V> {
     fn default() -> Self {
         Self(Vec::new())
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedVisitor<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for NamedVisitor<V> {
-            type Value = Named<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Named<V>, A::Error> {
-                let mut named = Named::default();
-                while let Some((name, value)) = access.next_entry()? {
-                    named.insert(name, value);
-                }
-                Ok(named)
-            }
-        }
-
-        deserializer.deserialize_map(NamedVisitor(PhantomData))
     }
 }

@@ -1,15 +1,13 @@
-//! The policy, ready: nothing is left in it that could fail while a request waits.
+//! The policy, ready: no part of it can fail while a request waits.
 
 use std::sync::Arc;
 
 use crate::affinity::Affinity;
-use crate::finding::{Finding, Refused};
 use crate::ids::ChoiceId;
 use crate::matching::Match;
 use crate::names::{ClusterName, CohortName, EndpointName, FilterStateName, HeaderName};
 use crate::shadow::Shadow;
 use crate::traffic::Traffic;
-use crate::{compile, config};
 
 /// A traffic policy in force. Made by [`Policy::from_json`].
 #[derive(Debug, PartialEq)]
@@ -24,10 +22,12 @@ pub struct Policy {
     pub filter_state: Option<FilterStateName>,
     /// Whether responses are counted.
     pub counts_responses: bool,
-    /// A hash of what the policy says: equal on every proxy with the same policy, however its document
-    /// is laid out. It has 53 bits, so that a double holds it. It is no protection against forgery.
+    /// A hash of what the policy says: equal on every proxy with the same policy, however its
+    /// document is laid out. It has 53 bits, so that a double holds it. It is no protection against
+    /// forgery.
     pub hash: u64,
-    /// The cluster for a request that no endpoint matches; `None` removes the routing header from it.
+    /// The cluster for a request that no endpoint matches; `None` removes the routing header from
+    /// it.
     pub default_cluster: Option<ClusterName>,
     /// The request headers that steer Envoy's own mirrors; each once.
     pub mirror_headers: Vec<HeaderName>,
@@ -35,7 +35,7 @@ pub struct Policy {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// What a route exposes: a match, its traffic and its shadows, and its cohorts.
+/// An endpoint: the requests that it takes, their traffic and shadows, and its cohorts.
 #[derive(Debug, PartialEq)]
 pub struct Endpoint {
     /// Unique in the policy.
@@ -72,27 +72,7 @@ pub struct Plan {
     pub shadows: Vec<Arc<Shadow>>,
 }
 
-/// A policy, and what is odd about it.
-#[derive(Debug, PartialEq)]
-pub struct Parsed {
-    /// Ready to decide.
-    pub policy: Policy,
-    /// Findings that are no errors, such as an endpoint that no request can reach.
-    pub warnings: Vec<Finding>,
-}
-
 impl Policy {
-    /// Reads a policy from its JSON text, as the filter gets it from Envoy.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the policy. An error that makes the document unreadable (JSON
-    /// syntax, a wrong type, an unknown field) is reported alone, since the rest can't be judged before
-    /// it is fixed.
-    pub fn from_json(json: &[u8]) -> Result<Parsed, Refused> {
-        let (config, hash) = config::read(json)?;
-        compile::compile(&config, hash)
-    }
-
     /// How many different headers a decision may ask for, pseudo-headers included.
     pub fn headers_asked(&self) -> usize {
         let mut headers: Vec<&str> = self.endpoints.iter().flat_map(Endpoint::headers).collect();
@@ -156,7 +136,7 @@ impl Endpoint {
         std::iter::once(&self.plan).chain(self.cohorts.iter().map(|cohort| &cohort.plan))
     }
 
-    /// The headers that a decision about a request of this endpoint may ask for, some of them several times.
+    /// The headers that a decision about a request of this endpoint may ask for, some repeatedly.
     fn headers(&self) -> impl Iterator<Item = &str> {
         let of_cohorts = self.cohorts.iter().flat_map(|cohort| cohort.matching.headers());
         let of_key = self.affinity.iter().flat_map(Affinity::headers);

@@ -85,8 +85,8 @@ fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// `value` without the spaces and tabs around it, which are no part of it (RFC 9110, section 5.5). Envoy
-/// removes them over HTTP/1.1, but not over HTTP/2.
+/// `value` without the spaces and tabs around it, which are no part of it (RFC 9110, section 5.5).
+/// Envoy removes them over HTTP/1.1, but not over HTTP/2.
 fn trim(value: &[u8]) -> &[u8] {
     let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let start = value.iter().position(is_part).unwrap_or(value.len());

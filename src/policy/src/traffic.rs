@@ -16,8 +16,9 @@ pub struct Backend {
 
 /// Backends with their shares, ready to choose from: weighted rendezvous hashing.
 ///
-/// The choice depends on the point and on the set of names and shares alone, not on their order. When shares change, a
-/// point moves only to a backend whose share grew, or from one whose share shrank.
+/// The choice depends only on the point and on the set of names and shares, not on their order.
+/// When shares change, a point moves only to a backend whose share grew, or from one whose share
+/// shrank.
 #[derive(Debug, PartialEq)]
 pub struct Traffic {
     first: Candidate,
@@ -38,7 +39,8 @@ impl Traffic {
     ///
     /// `None` if no share is above 0.
     pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
-        // By name, so that neither the sum nor a tie depends on the order in which they were written.
+        // By name, so that neither the sum nor a tie depends on the order in which they were
+        // written.
         let mut by_name: Vec<(Arc<Backend>, f64)> = Vec::new();
         for (backend, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
             let at = by_name.partition_point(|(known, _)| known.name < backend.name);
@@ -54,12 +56,13 @@ impl Traffic {
         Some(Self { first, others: candidates.collect() })
     }
 
-    /// The backend that serves `point`: the one with the lowest score; on a tie the one whose name sorts first.
+    /// The backend that serves `point`: the one with the lowest score. On a tie, the name that
+    /// sorts first wins.
     pub fn choose(&self, point: u64) -> &Arc<Backend> {
         self.choose_numbered(point).1
     }
 
-    /// The backend that serves `point`, and its number: those that can be chosen are numbered from 0.
+    /// The backend that serves `point`, and its number among those that can be chosen, from 0.
     pub(crate) fn choose_numbered(&self, point: u64) -> (usize, &Arc<Backend>) {
         let (mut number, mut best) = (0, &self.first);
         if !self.others.is_empty() {
@@ -79,7 +82,7 @@ impl Traffic {
         self.candidates().map(|candidate| (&candidate.backend, candidate.share))
     }
 
-    /// The backends that can be chosen with their scores at `point`: the lowest serves.
+    /// The backends that can be chosen, with their scores at `point`. The lowest score serves.
     pub(crate) fn scores(&self, point: u64) -> impl Iterator<Item = (&Arc<Backend>, f64)> {
         self.candidates().map(move |candidate| (&candidate.backend, candidate.score(point)))
     }

@@ -94,7 +94,7 @@ fn cookie(at: &At<'_>, fields: &CookieFields, errors: &mut Errors) -> Option<Key
     let path = fields.path.as_deref().unwrap_or(COOKIE_PATH);
     let secure = fields.secure.unwrap_or(true);
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') {
-        let remedy = "start it with / and use no spaces and semicolons";
+        let remedy = "start it with / and use no spaces or semicolons";
         errors.refuse(&at.member("path"), format!("{path:?} is not the path of a cookie"), remedy);
     }
     if fields.same_site == SameSite::None && !secure {

@@ -33,7 +33,7 @@ pub(super) fn endpoints(
     endpoints
 }
 
-/// What all endpoints of a policy share while they are compiled.
+/// The state that all endpoints of a policy share while they are compiled.
 struct Compiler<'a> {
     errors: &'a mut Errors,
     backends: Backends<'a>,
@@ -93,7 +93,7 @@ impl Compiler<'_> {
         Plan { traffic, first_choice, shadows }
     }
 
-    /// What `route`, `methods` and `match` of an endpoint say together.
+    /// The match of an endpoint: `route`, `methods` and `match` together.
     fn matching(&mut self, at: &At<'_>, config: &EndpointConfig) -> Match {
         let mut shorthand = AllOf::default();
         if let Some(route) = &config.route {

@@ -36,7 +36,7 @@ fn add_rules(at: &At<'_>, fields: &MatchFields, rules: &mut Vec<Rule>, errors: &
         rules.push(self::methods(&at.member("methods"), names, errors));
     }
     if let Some(patterns) = hosts {
-        let patterns = list(&at.member("hosts"), patterns, "a host", errors, |host| HostPattern::parse(host));
+        let patterns = list(&at.member("hosts"), patterns, "a host", errors, HostPattern::parse);
         rules.push(Rule::Hosts(patterns));
     }
     add_values(&at.member("headers"), headers.as_ref(), rules, errors, |name, at, errors| {
@@ -47,7 +47,7 @@ fn add_rules(at: &At<'_>, fields: &MatchFields, rules: &mut Vec<Rule>, errors: &
     });
     add_values(&at.member("query"), query.as_ref(), rules, errors, |name, _, _| Some(Source::Query(name.to_owned())));
     if let Some(networks) = source_ip {
-        let networks = list(&at.member("source_ip"), networks, "a network", errors, |network| Cidr::parse(network));
+        let networks = list(&at.member("source_ip"), networks, "a network", errors, Cidr::parse);
         rules.push(Rule::SourceIp(networks));
     }
     let at = at.member("properties");

@@ -11,17 +11,17 @@ mod shadow;
 mod traffic;
 
 use crate::config::PolicyConfig;
-use crate::finding::{Errors, Fault, Kind, Refused};
+use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits;
 use crate::names::{BackendName, ClusterName, HeaderName};
 use crate::place::At;
-use crate::policy::{Parsed, Policy};
+use crate::policy::Policy;
 use crate::shadow::MARKER;
 
-/// Checks `config` and makes it ready. Finds all errors, not just the first.
+/// Checks `config` and makes it ready; also returns warnings. Finds all errors, not just the first.
 ///
 /// `hash` is that of the document, of 64 bits.
-pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<Parsed, Refused> {
+pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<Finding>), Refused> {
     let (root, mut errors) = (At::Root, Errors::default());
     let routing_header = {
         let name = config.routing_header.as_deref().unwrap_or(limits::ROUTING_HEADER);
@@ -57,7 +57,7 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<Parsed, Refuse
         mirror_headers,
         endpoints,
     };
-    Ok(Parsed { policy, warnings })
+    Ok((policy, warnings))
 }
 
 fn check_backends(config: &PolicyConfig, errors: &mut Errors) {

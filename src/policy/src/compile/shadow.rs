@@ -116,8 +116,8 @@ impl<'a> Shadows<'a> {
         entries.iter().map(&mut shadow).collect()
     }
 
-    /// The header that steers the mirror. Envoy makes the copy: options that change the filter's own
-    /// copies are refused.
+    /// The header that steers the mirror. Envoy makes the copy: options that change the filter's
+    /// own copies are refused.
     fn mirror(&self, at: &At<'_>, fields: &ShadowFields, errors: &mut Errors) -> Option<HeaderName> {
         for (name, is_present) in [
             ("timeout_ms", fields.timeout_ms.is_some()),

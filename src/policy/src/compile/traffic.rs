@@ -9,6 +9,7 @@ use crate::decimal::decimal;
 use crate::finding::{Errors, Fault};
 use crate::limits::SUM_TOLERANCE;
 use crate::named::Named;
+use crate::names::{BackendName, ClusterName};
 use crate::place::At;
 use crate::traffic::{Backend, Traffic};
 
@@ -28,10 +29,11 @@ impl<'a> Backends<'a> {
         if let Some(backend) = self.known.get(name) {
             return Ok(Arc::clone(backend));
         }
+        let backend_name: BackendName = name.parse()?;
         // A cluster's wrong name has been reported where it stands.
         let cluster = self.listed.get(name).and_then(|backend| backend.cluster.as_deref()?.parse().ok());
-        let cluster = cluster.map_or_else(|| name.parse(), Ok)?;
-        let backend = Arc::new(Backend { name: name.parse()?, cluster });
+        let cluster: ClusterName = cluster.map_or_else(|| name.parse(), Ok)?;
+        let backend = Arc::new(Backend { name: backend_name, cluster });
         self.known.insert(name.to_owned(), Arc::clone(&backend));
         Ok(backend)
     }

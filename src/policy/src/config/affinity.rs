@@ -1,8 +1,10 @@
 //! Affinity as written.
 
-use serde::de::{Deserialize, Deserializer};
-
-use super::{Whole, given};
+use super::Whole;
+use super::from_node::{FromNode, object, word};
+use super::node::Node;
+use super::unreadable::Unreadable;
+#[cfg(feature = "schema")]
 use crate::limits::MAX_AGE_S;
 
 /// Affinity: absent, `null`, or an object.
@@ -17,110 +19,90 @@ pub enum AffinityConfig {
     On(AffinityFields),
 }
 
-/// The fields of an affinity object.
-#[derive(Debug, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct AffinityFields {
-    /// The sources of the key. The first value that is present and not empty is the key. Default: the
-    /// header `x-serve-shard-key`.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub keys: Option<Vec<KeyFields>>,
-    /// Hashed with the key. Endpoints with the same salt, backends and shares place a key alike.
-    /// Default: the endpoint's name.
-    #[serde(default, deserialize_with = "given")]
-    pub salt: Option<String>,
-    /// How a request without a key is placed. Default: `random`.
-    #[serde(default)]
-    pub on_missing: OnMissing,
-    /// The cookie of `generate_cookie`; required for it.
-    #[serde(default, deserialize_with = "given")]
-    pub cookie: Option<CookieFields>,
+object! {
+    /// The fields of an affinity object.
+    pub struct AffinityFields {
+        /// The sources of the key. The first value that is present and not empty is the key. Default:
+        /// the header `x-serve-shard-key`.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional keys: Vec<KeyFields>,
+        /// Hashed with the key. Endpoints with the same salt, backends and shares place a key alike.
+        /// Default: the endpoint's name.
+        optional salt: String,
+        /// How a request without a key is placed. Default: `random`.
+        default on_missing: OnMissing,
+        /// The cookie of `generate_cookie`; required for it.
+        optional cookie: CookieFields,
+    }
 }
 
-/// A source of the shard key: exactly one of these.
-#[derive(Debug, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["cookie"] }, { "required": ["query"] }, { "required": ["source_ip"] }, { "required": ["property"] }])))]
-#[serde(deny_unknown_fields)]
-pub struct KeyFields {
-    /// The name of a header; case-insensitive.
-    #[serde(default, deserialize_with = "given")]
-    pub header: Option<String>,
-    /// The name of a cookie; case-sensitive.
-    #[serde(default, deserialize_with = "given")]
-    pub cookie: Option<String>,
-    /// The name of a query parameter; case-sensitive. Its value is used as it was sent: nothing is
-    /// decoded.
-    #[serde(default, deserialize_with = "given")]
-    pub query: Option<String>,
-    /// `true`: the client's address as a string, without the port.
-    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
-    #[serde(default, deserialize_with = "given")]
-    pub source_ip: Option<bool>,
-    /// The path of an Envoy attribute.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub property: Option<Vec<String>>,
+object! {
+    /// A source of the shard key: exactly one of these.
+    #[cfg_attr(feature = "schema", schemars(extend("oneOf" = super::schema::one_of(["header", "cookie", "query", "source_ip", "property"]))))]
+    pub struct KeyFields {
+        /// The name of a header; case-insensitive.
+        optional header: String,
+        /// The name of a cookie; case-sensitive.
+        optional cookie: String,
+        /// The name of a query parameter; case-sensitive. Its value is used as it was sent: nothing is
+        /// decoded.
+        optional query: String,
+        /// `true`: the client's address as a string, without the port.
+        #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
+        optional source_ip: bool,
+        /// The path of an Envoy attribute.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional property: Vec<String>,
+    }
 }
 
-/// How a request without a shard key is placed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum OnMissing {
-    /// By a random draw for each request.
-    #[default]
-    Random,
-    /// By a new key, which the client gets in a cookie.
-    GenerateCookie,
+word! {
+    /// How a request without a shard key is placed.
+    pub enum OnMissing {
+        /// By a random draw for each request.
+        Random = "random",
+        /// By a new key, which the client gets in a cookie.
+        GenerateCookie = "generate_cookie",
+    }
 }
 
-/// The cookie with a generated shard key.
-#[derive(Debug, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct CookieFields {
-    /// Its name.
-    pub name: String,
-    /// Its lifetime in seconds, 1 to 34560000 (400 days). Default: until the browser is closed.
-    #[cfg_attr(feature = "schema", schemars(range(min = MAX_AGE_S.min, max = MAX_AGE_S.max)))]
-    #[serde(default, deserialize_with = "given")]
-    pub max_age_s: Option<Whole>,
-    /// The paths for which browsers send it. Default: `/`.
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
-    #[serde(default, deserialize_with = "given")]
-    pub path: Option<String>,
-    /// The requests from other sites with which browsers send it. Default: `Lax`.
-    #[serde(default)]
-    pub same_site: SameSite,
-    /// Whether browsers send it only over HTTPS. Default: `true`.
-    #[serde(default, deserialize_with = "given")]
-    pub secure: Option<bool>,
-    /// Whether it is hidden from scripts. Default: `true`.
-    #[serde(default, deserialize_with = "given")]
-    pub http_only: Option<bool>,
+object! {
+    /// The cookie with a generated shard key.
+    pub struct CookieFields {
+        /// Its name.
+        required name: String,
+        /// Its lifetime in seconds, 1 to 34560000 (400 days). Default: until the browser is closed.
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_AGE_S.min, "maximum" = MAX_AGE_S.max)))]
+        optional max_age_s: Whole,
+        /// The paths for which browsers send it. Default: `/`.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
+        optional path: String,
+        /// The requests from other sites with which browsers send it. Default: `Lax`.
+        default same_site: SameSite,
+        /// Whether browsers send it only over HTTPS. Default: `true`.
+        optional secure: bool,
+        /// Whether it is hidden from scripts. Default: `true`.
+        optional http_only: bool,
+    }
 }
 
-/// The requests from other sites with which browsers send the cookie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum SameSite {
-    /// Top-level navigation only.
-    #[default]
-    #[serde(alias = "lax")]
-    Lax,
-    /// No such request.
-    #[serde(alias = "strict")]
-    Strict,
-    /// All of them; the cookie must be secure.
-    #[serde(alias = "none")]
-    None,
+word! {
+    /// The requests from other sites with which browsers send the cookie.
+    pub enum SameSite {
+        /// Top-level navigation only.
+        Lax = "Lax" | "lax",
+        /// No such request.
+        Strict = "Strict" | "strict",
+        /// All of them; the cookie must be secure.
+        None = "None" | "none",
+    }
 }
 
-impl<'de> Deserialize<'de> for AffinityConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Option::<AffinityFields>::deserialize(deserializer)?;
-        Ok(fields.map_or(Self::Off, Self::On))
+impl FromNode for AffinityConfig {
+    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+        match node {
+            Node::Null => Ok(Self::Off),
+            _ => AffinityFields::from_node(node).map(Self::On),
+        }
     }
 }

@@ -1,18 +1,14 @@
-//! A JSON document as a tree, which serde reads into the types.
+//! A JSON document as a tree.
 //!
 //! serde_json could fill the types directly, but it accepts a list for a struct, keeps the last of
 //! two equal keys, and doesn't know where in the document it is. Here every error has its place.
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    Visitor,
-};
-use serde::forward_to_deserialize_any;
+use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::unreadable::Unreadable;
+use crate::decimal::decimal;
 use crate::finding::Fault;
 use crate::placement::{fnv1a, mix};
 
@@ -45,23 +41,63 @@ impl Node {
         }
     }
 
-    fn unexpected(&self) -> Unexpected<'_> {
-        match self {
-            Self::Null => Unexpected::Unit,
-            Self::Bool(value) => Unexpected::Bool(*value),
-            Self::Number(value) => Unexpected::Float(*value),
-            Self::Text(text) => Unexpected::Str(text),
-            Self::List(_) => Unexpected::Seq,
-            Self::Object(_) => Unexpected::Map,
+    /// The members of an object, sorted by name. Two of the same name are an error.
+    pub(super) fn members(&self) -> Result<Members<'_>, Unreadable> {
+        let Self::Object(members) = self else { return Err(self.is_not("an object")) };
+        let mut members: Vec<&(String, Self)> = members.iter().collect();
+        members.sort_unstable_by_key(|(name, _)| name.as_str());
+        match members.array_windows().find(|[(name, _), (next, _)]| name == next) {
+            Some([(name, _), _]) => {
+                Err(Unreadable::new(Fault::new(format!("duplicate key {name:?}"), "keep one of them")))
+            }
+            None => Ok(Members(members)),
         }
     }
 
-    fn is_not(&self, expected: &dyn Expected) -> Unreadable {
-        Unreadable::invalid_type(self.unexpected(), expected)
+    /// A string that stands for one of a few words.
+    pub(super) fn word(&self) -> Result<&str, Unreadable> {
+        match self {
+            Self::Text(text) => Ok(text),
+            _ => Err(self.is_not("a string")),
+        }
+    }
+
+    /// The fault of a value that is not `expected`.
+    pub(super) fn is_not(&self, expected: &str) -> Unreadable {
+        let found = match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value) => format!("the number {}", decimal(*value)),
+            Self::Text(text) => format!("the string {text:?}"),
+            Self::List(_) => "a list".to_owned(),
+            Self::Object(_) => "an object".to_owned(),
+        };
+        Unreadable::new(Fault::new(format!("this is {found}"), format!("expected {expected}")))
     }
 }
 
-impl<'de> de::Deserialize<'de> for Node {
+/// The members of an object, sorted by name.
+pub(super) struct Members<'a>(Vec<&'a (String, Node)>);
+
+impl<'a> Members<'a> {
+    /// Checks that each member is one of the fields `known`.
+    pub(super) fn check_names(&self, known: &[&str]) -> Result<(), Unreadable> {
+        match self.iter().find(|(name, _)| !known.contains(name)) {
+            Some((name, _)) => Err(Unreadable::unknown_field(name, known).inside(name)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        self.0.iter().map(|(name, node)| (name.as_str(), node))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'a Node> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, node)| node)
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NodeVisitor;
 
@@ -114,103 +150,5 @@ impl<'de> de::Deserialize<'de> for Node {
         }
 
         deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-impl<'de> Deserializer<'de> for &'de Node {
-    type Error = Unreadable;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        match self {
-            Node::Null => visitor.visit_unit(),
-            Node::Bool(value) => visitor.visit_bool(*value),
-            Node::Number(value) => visitor.visit_f64(*value),
-            Node::Text(text) => visitor.visit_borrowed_str(text),
-            Node::List(_) => self.deserialize_seq(visitor),
-            Node::Object(_) => self.deserialize_map(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        match self {
-            Node::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        match self {
-            Node::List(list) => visitor.visit_seq(Elements(list.iter().enumerate())),
-            _ => Err(self.is_not(&"a list")),
-        }
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        let Node::Object(members) = self else { return Err(self.is_not(&"an object")) };
-        // In the order in which a Named grows without moving anything.
-        let mut members: Vec<&(String, Node)> = members.iter().collect();
-        members.sort_unstable_by_key(|(key, _)| key.as_str());
-        if let Some([(key, _), _]) = members.array_windows().find(|[(key, _), (next, _)]| key == next) {
-            return Err(Unreadable::new(Fault::new(format!("duplicate key {key:?}"), "keep one of them")));
-        }
-        visitor.visit_map(Members { members: members.into_iter(), current: None })
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        self.deserialize_map(visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        match self {
-            Node::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            _ => Err(self.is_not(&"a string")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct tuple tuple_struct identifier ignored_any
-    }
-}
-
-struct Elements<'de>(std::iter::Enumerate<std::slice::Iter<'de, Node>>);
-
-impl<'de> SeqAccess<'de> for Elements<'de> {
-    type Error = Unreadable;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Unreadable> {
-        let Some((n, node)) = self.0.next() else { return Ok(None) };
-        seed.deserialize(node).map(Some).map_err(|error| error.inside(n))
-    }
-}
-
-struct Members<'de> {
-    members: std::vec::IntoIter<&'de (String, Node)>,
-    current: Option<&'de (String, Node)>,
-}
-
-impl<'de> MapAccess<'de> for Members<'de> {
-    type Error = Unreadable;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Unreadable> {
-        self.current = self.members.next();
-        let Some((key, _)) = self.current else { return Ok(None) };
-        let deserializer: StrDeserializer<'_, Unreadable> = key.as_str().into_deserializer();
-        seed.deserialize(deserializer).map(Some).map_err(|error| error.inside(key.as_str()))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unreadable> {
-        let Some((key, node)) = self.current else { return Err(Unreadable::custom("a value without a key")) };
-        seed.deserialize(node).map_err(|error| error.inside(key.as_str()))
     }
 }

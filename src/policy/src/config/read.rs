@@ -1,8 +1,7 @@
 //! From the bytes of the plugin configuration to the policy as written.
 
-use serde::Deserialize;
-
 use super::PolicyConfig;
+use super::from_node::FromNode;
 use super::node::Node;
 use crate::finding::{Fault, Finding, Kind, Refused};
 use crate::place::Place;
@@ -10,7 +9,7 @@ use crate::place::Place;
 /// Reads the document. Returns the policy as written, and the hash of the document.
 pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), Refused> {
     let node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
-    let config = PolicyConfig::deserialize(&node)?;
+    let config = PolicyConfig::from_node(&node)?;
     Ok((config, node.hash()))
 }
 

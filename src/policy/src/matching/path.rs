@@ -22,7 +22,7 @@ impl PathRule {
     /// Whether `path`, without a query string, obeys this rule.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         match self {
-            // What tells most paths apart comes first.
+            // The cheapest test that tells most paths apart comes first.
             Self::Prefix(prefix) => {
                 let rest = path.get(prefix.len()..);
                 rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))

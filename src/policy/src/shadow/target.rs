@@ -111,6 +111,14 @@ impl Entry {
 }
 
 impl Shadow {
+    /// The limits and changes of its copies; `None` if Envoy's own mirror sends them.
+    pub fn callout(&self) -> Option<&Callout> {
+        match &*self.via {
+            Via::Callout(callout) => Some(callout),
+            Via::Mirror(_) => None,
+        }
+    }
+
     /// The fraction of the requests that it copies, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.draw.fraction()
