@@ -7,20 +7,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use testbed::project;
-use testbed::trafficctl::Trafficctl;
 
 use self::line::commands;
 use self::play::Play;
-use super::assert_none;
 use super::page::Page;
+use super::{TRAFFICCTL, assert_none};
 
 /// Options of programs that are not of this project, where they stand alone in the text.
 const EXTERNAL_OPTIONS: [&str; 1] = ["--server-side"];
-
-/// Builds the program; its output does not matter.
-fn trafficctl() -> Trafficctl {
-    Trafficctl::build("unused").unwrap()
-}
 
 /// The names in the Makefile before a colon.
 fn targets() -> BTreeSet<String> {
@@ -51,10 +45,9 @@ fn each_make_target_is_in_the_makefile() {
 
 #[test]
 fn each_command_runs() {
-    let trafficctl = trafficctl();
     let (mut wrong, mut count) = (Vec::new(), 0);
     for page in Page::all() {
-        let mut play = Play::new(&trafficctl);
+        let mut play = Play::new(&TRAFFICCTL);
         for (number, command) in commands(&page) {
             count += usize::from(command.program() == "trafficctl");
             wrong.extend(play.run(&command).map(|why| format!("{}: `{command}`: {why}", page.at(number))));
@@ -66,7 +59,7 @@ fn each_command_runs() {
 
 #[test]
 fn each_verb_stands_in_the_table_and_no_other() {
-    let help = trafficctl().ok(["help"]).unwrap();
+    let help = TRAFFICCTL.ok(["help"]).unwrap();
     let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
     let verbs: BTreeSet<_> = commands.lines().filter_map(|line| verb(line).map(str::to_owned)).collect();
     let page = super::page("src/trafficctl/README.md");
@@ -85,12 +78,11 @@ fn verb(line: &str) -> Option<&str> {
 
 #[test]
 fn each_option_is_known_to_a_verb() {
-    let trafficctl = trafficctl();
-    let help = trafficctl.ok(["help"]).unwrap();
+    let help = TRAFFICCTL.ok(["help"]).unwrap();
     let mut helps: String =
-        help.lines().filter_map(verb).filter_map(|verb| trafficctl.ok(["help", verb]).ok()).collect();
+        help.lines().filter_map(verb).filter_map(|verb| TRAFFICCTL.ok(["help", verb]).ok()).collect();
     for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
-        helps.push_str(&trafficctl.ok(["render", form, "--help"]).unwrap());
+        helps.push_str(&TRAFFICCTL.ok(["render", form, "--help"]).unwrap());
     }
     let mut wrong = Vec::new();
     for page in Page::all() {

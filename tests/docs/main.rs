@@ -11,7 +11,13 @@ mod policies;
 mod shape;
 mod template;
 
+use std::sync::LazyLock;
+
 use page::Page;
+use testbed::trafficctl::Trafficctl;
+
+/// The program, from the sources as they are now.
+static TRAFFICCTL: LazyLock<Trafficctl> = LazyLock::new(|| Trafficctl::build("unused").unwrap());
 
 /// Fails with everything that is wrong, not just with the first of it.
 fn assert_none(wrong: Vec<String>) {
