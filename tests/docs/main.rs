@@ -1,7 +1,5 @@
 //! Checks that the documents are true: sizes, links, commands, policies and field tables.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 mod alerts;
 mod commands;
 mod fields;

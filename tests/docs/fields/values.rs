@@ -26,9 +26,8 @@ impl Field<'_> {
 
     /// A value of this size: a number, or a string of so many characters.
     fn sized(&self, size: f64) -> Value {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
-        let count = size as usize;
-        if self.is_string() { json!("a".repeat(count)) } else { json!(size) }
+        let count = || size.to_string().parse().unwrap();
+        if self.is_string() { json!("a".repeat(count())) } else { json!(size) }
     }
 }
 
