@@ -30,7 +30,7 @@ fn lines_of_prose_are_short() {
 }
 
 #[test]
-fn the_rooms_of_the_house_each_have_a_readme() {
+fn each_part_of_the_project_has_a_readme() {
     for folder in ["", "src/policy/", "src/filter/", "src/trafficctl/", "src/release/", "envoy/", "tests/"] {
         page(&format!("{folder}README.md"));
     }

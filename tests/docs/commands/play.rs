@@ -58,7 +58,7 @@ impl<'a> Play<'a> {
                 None
             }
             "cp" | "mv" if !command.is_inline => {
-                let [from, to] = command.arguments() else { return Some("two files, please".to_owned()) };
+                let [from, to] = command.arguments() else { return Some("it needs two files".to_owned()) };
                 fs::copy(self.file(from), self.file(to)).err().map(|error| format!("{from}: {error}"))
             }
             _ => {
