@@ -27,7 +27,7 @@ struct Arguments {
     /// Keep callgrind's dumps in this folder, for callgrind_annotate.
     #[arg(long, value_name = "FOLDER")]
     profiles: Option<std::path::PathBuf>,
-    /// Put the table into the README.
+    /// Put the table into `tests/README.md`.
     #[arg(long)]
     readme: bool,
 }

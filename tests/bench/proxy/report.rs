@@ -167,16 +167,16 @@ impl Report {
         json!({ "date": date(), "machine": self.machine, "module_bytes": self.module_bytes, "scenarios": scenarios, "loads": loads })
     }
 
-    /// Writes `target/bench.md` and `target/bench.json`, and the README's table.
+    /// Writes `target/bench.md` and `target/bench.json`, and the table in `tests/README.md`.
     pub fn write(&self, readme: bool) -> anyhow::Result<()> {
         fs::write(project().join("target/bench.md"), self.markdown())?;
         fs::write(project().join("target/bench.json"), serde_json::to_string_pretty(&self.json())?)?;
         if readme {
             const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
-            let path = project().join("README.md");
+            let path = project().join("tests/README.md");
             let text = fs::read_to_string(&path)?;
-            let (before, rest) = text.split_once(MARKS[0]).context("the README has no place for the table")?;
-            let (_, after) = rest.split_once(MARKS[1]).context("the README's table has no end")?;
+            let (before, rest) = text.split_once(MARKS[0]).context("tests/README.md has no place for the table")?;
+            let (_, after) = rest.split_once(MARKS[1]).context("the table in tests/README.md has no end")?;
             fs::write(path, format!("{before}{}{}{}{after}", MARKS[0], self.markdown(), MARKS[1]))?;
         }
         Ok(())
