@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use testbed::backend::Backend;
-use testbed::envoy::{Envoy, Setup, shipped_policy};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies;
 use testbed::trafficctl::Trafficctl;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,7 +56,7 @@ async fn stay() -> anyhow::Result<ExitCode> {
             .with_context(|| format!("port {port} of envoy/envoy.yaml is taken: stop what listens there"))?;
     }
     let backends = Backend::start_all(["stable", "canary", "canary-2"]).await?;
-    let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(shipped_policy()?, &backends) };
+    let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(policies::shipped()?, &backends) };
     let envoy = Envoy::start(&setup).await?;
     let (address, admin, policy) = (envoy.address, envoy.admin, envoy.policy_file());
     let trafficctl = Trafficctl::build(&policy)?;

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use testbed::backend::{Backend, named};
 use testbed::client::{Client, Http};
-use testbed::envoy::{Envoy, Setup, one_endpoint};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::one_endpoint;
 use testbed::wait_until;
 
 use super::load::{KEYS, Load};

@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
 use testbed::client::{Client, Http};
-use testbed::envoy::{Envoy, Setup, executable, one_endpoint};
-use testbed::wait_until;
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::{hash, one_endpoint};
+use testbed::process::Running;
+use testbed::socket::free_address;
+use testbed::{executable, wait_until};
 
-use super::hash;
 use super::load::{KEYS, Load};
 
 /// Three backends, and a policy that splits keys among them.
@@ -42,16 +44,8 @@ async fn an_envoy_that_is_killed_under_load_and_started_anew_places_every_key_as
     served.assert_no_key_moved();
 }
 
-/// An Envoy that hands over to, or takes over from, another process. It ends with the value.
-struct Epoch(Child);
-
-impl Drop for Epoch {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+/// An Envoy that hands over to another process, or takes over from one. Dropping the value kills it.
+struct Epoch(Running);
 
 impl Epoch {
     /// Starts the epoch `number` of the Envoy whose files are in `folder`, and waits until it serves.
@@ -67,7 +61,7 @@ impl Epoch {
         let log = std::fs::File::create(folder.join(format!("log-{number}"))).unwrap();
         command.args(["--restart-epoch", &number.to_string(), "--concurrency", "2", "--log-level", "warning"]);
         command.args(["--drain-time-s", "1", "--drain-strategy", "immediate", "--parent-shutdown-time-s", "3"]);
-        let epoch = Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let epoch = Self(Running::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log)).unwrap());
         let mut client = None;
         wait_until("the epoch serves", async || {
             let Ok(address) = std::fs::read_to_string(&admin) else { return false };
@@ -91,7 +85,7 @@ async fn a_hot_restart_loses_no_request_and_places_every_key_as_before() {
     let mut bootstrap: Value =
         serde_json::from_str(&std::fs::read_to_string(model.folder().join("envoy.json")).unwrap()).unwrap();
     // The epochs know the listener by its address.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_address().unwrap().port();
     bootstrap["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = json!(port);
     std::fs::write(model.folder().join("hot.json"), bootstrap.to_string()).unwrap();
     let (mut first, _) = Epoch::start(model.folder(), 0).await;
@@ -99,7 +93,7 @@ async fn a_hot_restart_loses_no_request_and_places_every_key_as_before() {
     let loads = [Http::V1, Http::V2].map(|http| Load::start(Client::new(address, http)));
     each_key_is_sent_twice_more(&backends).await;
     let (_second, admin) = Epoch::start(model.folder(), 1).await;
-    wait_until("the first epoch ends", async || first.0.try_wait().unwrap().is_some()).await.unwrap();
+    wait_until("the first epoch ends", async || first.0.has_ended()).await.unwrap();
     // Only now: for as long as both live, Envoy adds up the gauges of the two.
     let page = admin.get("/stats?filter=policy_info", &[]).await.unwrap();
     let page = String::from_utf8_lossy(page.body()).into_owned();

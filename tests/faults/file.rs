@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::backend::{Backend, named};
 use testbed::client::Http;
-use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
+use testbed::envoy::{Envoy, Setup, Verdict};
+use testbed::policies::{all_to, hash, one_endpoint};
 use testbed::wait_until;
 
 use super::load::Load;
-use super::{all_to, hash};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_file_that_is_torn_empty_or_gone_changes_nothing_and_the_next_good_one_is_in_force() {

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use http::StatusCode;
 use serde_json::json;
 use testbed::backend::{Backend, named};
+use testbed::bootstrap::{connection_manager, routes};
 use testbed::client::{Answer, Http, served_by};
-use testbed::envoy::{Envoy, Setup, connection_manager, routes, shadowed};
-use testbed::wait_until;
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::shadowed;
+use testbed::socket::serve_each;
+use testbed::{PATIENCE, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// How an upstream that has read the head of a request fails.
 #[derive(Clone, Copy)]
@@ -24,23 +27,16 @@ enum Fault {
 
 /// An upstream with this fault on every connection.
 async fn faulty(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                let _ = stream.read(&mut head).await;
-                match fault {
-                    Fault::Says(text) => stream.write_all(text.as_bytes()).await.unwrap(),
-                    Fault::Resets => stream.set_zero_linger().unwrap(),
-                    Fault::Hangs => std::future::pending().await,
-                }
-            });
+    let serve = move |mut stream: TcpStream| async move {
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).await;
+        match fault {
+            Fault::Says(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+            Fault::Resets => stream.set_zero_linger().unwrap(),
+            Fault::Hangs => std::future::pending().await,
         }
-    });
-    address
+    };
+    serve_each(serve).await.unwrap()
 }
 
 /// What a client can tell of an answer: its status and body, or that there is no whole one.
@@ -119,7 +115,7 @@ async fn a_primary_that_answers_before_the_request_has_come_in_is_not_copied_hal
     let mut stream = TcpStream::connect(envoy.address).await.unwrap();
     stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
     let mut answer = String::new();
-    let reading = tokio::time::timeout(testbed::PATIENCE, stream.read_to_string(&mut answer));
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
     reading.await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("early\n"), "{answer}");
     let skipped = async || envoy.outcomes("copy", "skipped_incomplete").await.unwrap();

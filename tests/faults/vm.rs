@@ -7,9 +7,11 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::channel::Channel;
 use serde_json::json;
 use testbed::backend::Backend;
+use testbed::cargo::build_wasm;
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, one_endpoint};
-use testbed::{build_wasm, wait_until};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::one_endpoint;
+use testbed::wait_until;
 
 /// Writes the filter with a bug: where a request has trailers, it traps.
 fn trapping_at_trailers(into: &Path) {

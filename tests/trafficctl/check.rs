@@ -1,5 +1,8 @@
 //! `check`.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use testbed::{cases, project};
 
@@ -195,8 +198,6 @@ fn the_shipped_files_are_without_a_warning() {
 
 #[test]
 fn standard_input_can_be_checked() {
-    use std::io::Write;
-    use std::process::Stdio;
     let desk = Desk::with("unused", "");
     let mut command = desk.trafficctl.command(["check", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

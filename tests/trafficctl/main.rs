@@ -1,17 +1,10 @@
 //! The command-line program, run as operators run it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test fails by panicking"
-)]
-
 mod check;
+mod dashboard;
 mod edits;
 mod explain;
-mod holders;
+mod files;
 mod kubernetes;
 mod render;
 mod schema;

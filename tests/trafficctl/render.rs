@@ -2,15 +2,11 @@
 
 use serde_json::Value;
 use testbed::backend::Backend;
+use testbed::cargo::build_wasm;
 use testbed::client::{Client, Http, served_by};
-use testbed::envoy::executable;
-use testbed::{build_wasm, project, wait_until};
+use testbed::{executable, project, read, wait_until};
 
 use super::{Desk, POLICY};
-
-fn shipped(file: &str) -> String {
-    std::fs::read_to_string(project().join(file)).unwrap()
-}
 
 #[test]
 fn the_shipped_envoy_files_are_what_render_makes() {
@@ -20,8 +16,8 @@ fn the_shipped_envoy_files_are_what_render_makes() {
     let clusters = ["stable=127.0.0.1:18001", "canary=127.0.0.1:18002", "canary-2=127.0.0.1:18003"];
     let mut arguments = vec!["render", "envoy", policy, "--ecds", "envoy/traffic-policy.yaml"];
     arguments.extend(clusters.iter().flat_map(|cluster| ["--cluster", cluster]));
-    assert_eq!(desk.trafficctl.ok(&arguments).unwrap(), shipped("envoy/envoy.yaml"));
-    assert_eq!(desk.trafficctl.ok(["render", "ecds", policy]).unwrap(), shipped("envoy/traffic-policy.yaml"));
+    assert_eq!(desk.trafficctl.ok(&arguments).unwrap(), read("envoy/envoy.yaml").unwrap());
+    assert_eq!(desk.trafficctl.ok(["render", "ecds", policy]).unwrap(), read("envoy/traffic-policy.yaml").unwrap());
 }
 
 #[test]

@@ -6,9 +6,9 @@ use serde_json::Value;
 use testbed::backend::{Backend, named};
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
-use testbed::statistics::{FALSE_ALARM, binomial_bounds};
+use testbed::statistics::assert_share;
 use testbed::trafficctl::Trafficctl;
-use testbed::{load, project, wait_until};
+use testbed::{load, read, wait_until};
 
 use super::Desk;
 
@@ -17,7 +17,7 @@ const USERS: usize = 300;
 
 /// The commands of the README's tour, but for those that prepare it.
 fn tour() -> Vec<String> {
-    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    let readme = read("README.md").unwrap();
     let section = readme.split_once("### A tour\n").unwrap().1.split_once("\n### ").unwrap().0;
     let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     let commands = block.lines().filter_map(|line| line.strip_prefix("trafficctl "));
@@ -64,8 +64,7 @@ async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, c
     let tally = load::send(&envoy.client(Http::V1), &format!("/{name}"), REQUESTS).await;
     assert_eq!(tally.failed, 0, "{command}");
     for (backend, share) in endpoint["traffic"].as_object().unwrap() {
-        let (low, high) = binomial_bounds(REQUESTS, share.as_f64().unwrap(), FALSE_ALARM);
-        assert!((low..=high).contains(&tally.of(backend)), "{command}: {backend} served {}", tally.of(backend));
+        assert_share(tally.of(backend), REQUESTS, share.as_f64().unwrap(), &format!("{command}: served by {backend}"));
     }
     assert_eq!(
         tally.by_backend.len(),
@@ -81,8 +80,7 @@ async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, c
         })
         .await
         .unwrap();
-        let (low, high) = binomial_bounds(REQUESTS, fraction.as_f64().unwrap(), FALSE_ALARM);
-        assert!((low..=high).contains(&copies), "{command}: {copies} copies to {shadow}");
+        assert_share(copies, REQUESTS, fraction.as_f64().unwrap(), &format!("{command}: copies to {shadow}"));
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use testbed::backend::Backend;
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, one_endpoint};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::one_endpoint;
 
 use super::Desk;
 

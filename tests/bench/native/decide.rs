@@ -1,14 +1,12 @@
 //! What a decision costs natively: `cargo run --release --package native-bench`.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
-
-#[path = "../../table_request/mod.rs"]
-mod table_request;
+#[path = "../../testbed/request.rs"]
+mod request;
 
 use divan::Bencher;
 use policy::Policy;
+use request::TableRequest;
 use serde_json::{Value, json};
-use table_request::TableRequest;
 
 fn main() {
     divan::Divan::from_args().run_benches();
@@ -35,11 +33,11 @@ fn policy(endpoints: usize, cohorts: usize, conditions: usize, backends: usize) 
 
 /// A request of the endpoint `e{n}` that meets all conditions of every cohort but the last one.
 fn request(n: usize) -> TableRequest {
-    let mut headers = vec![(":path".to_owned(), format!("/e{n}/x").into()), (":method".to_owned(), "GET".into())];
+    let mut headers = Vec::new();
     headers.extend((1..20).map(|n| (format!("x-h{n}"), b"1".to_vec())));
     headers.push(("x-cohort".to_owned(), b"none".to_vec()));
     headers.push(("x-serve-shard-key".to_owned(), b"user-1".to_vec()));
-    TableRequest { headers, ..TableRequest::default() }
+    TableRequest::of_http("GET", Some(format!("/e{n}/x").into()), headers)
 }
 
 fn bench(bencher: Bencher, policy: &Policy, request: &TableRequest) {

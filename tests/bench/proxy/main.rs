@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use testbed::backend::Backend;
-use testbed::{build_filter, build_wasm};
+use testbed::cargo::{build_filter, build_wasm};
 
 use crate::report::Report;
 use crate::scenarios::{BACKENDS, Scenario};

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::backend::Backend;
-use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
+use testbed::envoy::{Envoy, Setup, Verdict};
+use testbed::policies::one_endpoint;
 
 use crate::times::cpu_time;
 

@@ -9,8 +9,9 @@ use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
+use testbed::bootstrap::{connection_manager, routes};
 use testbed::client::{Answer, Client};
-use testbed::envoy::{Setup, connection_manager, routes};
+use testbed::envoy::Setup;
 
 /// The backends of all scenarios.
 pub const BACKENDS: [&str; 3] = ["v1", "v2", "dark"];

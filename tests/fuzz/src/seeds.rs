@@ -17,10 +17,10 @@ fn of_tables(check: &str) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     if check == "policy" {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for table in files(&tests.join("cases")) {
+        for table in files(&tests.join("data/cases")) {
             seeds.push(parse(&table)["policy"].to_string().into_bytes());
         }
-        for refusal in parse(&tests.join("refusals.json")).as_array().unwrap() {
+        for refusal in parse(&tests.join("data/refusals.json")).as_array().unwrap() {
             let text = refusal["text"].as_str().map(str::to_owned);
             seeds.push(text.unwrap_or_else(|| refusal["policy"].to_string()).into_bytes());
         }
@@ -52,7 +52,7 @@ pub fn keep(check: &str, folder: &Path) {
 
 /// The file with the seeds of a check. Each character stands for one byte.
 fn file_of(check: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(check).with_extension("json")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("data/seeds").join(check).with_extension("json")
 }
 
 fn parse(file: &Path) -> Value {

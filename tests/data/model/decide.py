@@ -1,0 +1,54 @@
+"""What the reference makes of given requests under given policies, as lines of JSON.
+
+    python3 tests/data/model/decide.py < QUESTIONS
+
+The first line of the questions is a list of policies; each other is `{"policy": …, "request": …}`, with the policy's
+number in the list. Where a draw of the filter's decides, the answer has the chances.
+"""
+
+import json
+import sys
+
+import reference
+
+
+def answer(policy: dict, request: dict) -> dict:
+    """Who serves the request, who copies it then, and why it would not be copied after all."""
+    decision = reference.decide(policy, request, 0)
+    endpoint = next(one for one in policy["endpoints"] if one["name"] == decision["endpoint"])
+    cohort = next((one for one in endpoint.get("cohorts", []) if one["name"] == decision["cohort"]), None)
+    reason, key, _ = reference.shard_key(endpoint, request)
+    if reason == "key":
+        key_point = reference.point(reference.salt_of(endpoint), key)
+        backends = {decision["backend"]: 1}
+    else:
+        # A generated key is told with the response: ask again with it.
+        key_point = None
+        shares = {name: share for name, share in (cohort or endpoint)["traffic"].items() if share > 0}
+        backends = {name: share / sum(shares.values()) for name, share in shares.items()}
+    shadows = reference.inherited_shadows(endpoint, cohort)
+    skips = {name: reference.skip_reason(shadow, request) for name, shadow in shadows.items()}
+    return {
+        "endpoint": endpoint["name"],
+        "cohort": decision["cohort"],
+        "reason": reason,
+        "backends": backends,
+        "shadows": {
+            backend: {name: chance(name, shadow, backend, key_point) for name, shadow in shadows.items()}
+            for backend in backends
+        },
+        "skips": {name: skip for name, skip in skips.items() if skip is not None},
+    }
+
+
+def chance(name: str, shadow: dict, backend: str, key_point: int | None) -> float:
+    """How likely the shadow draws a request that `backend` serves."""
+    if shadow.get("sample", "request") == "key" and key_point is not None:
+        return float(reference.is_drawn(name, shadow, backend, 0, key_point))
+    return shadow["fraction"] if backend in shadow.get("only_from", [backend]) else 0
+
+
+policies = json.loads(sys.stdin.readline())
+for line in sys.stdin:
+    question = json.loads(line)
+    print(json.dumps(answer(policies[question["policy"]], question["request"])))

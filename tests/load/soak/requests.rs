@@ -1,0 +1,141 @@
+//! The policies that take turns, the requests that are sent over and over, and what the reference makes of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufWriter, Seek, Write};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testbed::python::json_lines;
+
+/// How many policies there are, but for the name of the response header.
+pub(super) const POLICIES: u64 = 4;
+/// Who serves.
+pub(super) const BACKENDS: [&str; 3] = ["a", "b", "c"];
+/// Who gets copies.
+pub(super) const SHADOWS: [&str; 4] = ["quick", "slow", "users", "limited"];
+/// The cookie with a generated key.
+pub(super) const COOKIE: &str = "visitor";
+
+/// The policy that is put in force after `number` others. Its response header bears the number.
+pub(super) fn policy(number: u64) -> Value {
+    let turn = |n: u64| ((number + n) % POLICIES) as usize;
+    let split = |n: u64| {
+        let shares = [[0.5, 0.3, 0.2], [0.9, 0.09, 0.01], [20.0, 30.0, 50.0], [34.0, 33.0, 33.0]][turn(n)];
+        BACKENDS.into_iter().zip(shares).collect::<BTreeMap<_, _>>()
+    };
+    let sources = [("header", "x-user"), ("cookie", "session"), ("query", "uid")];
+    let [header, cookie, query] = sources.map(|(kind, name)| json!({ kind: name }));
+    let keys = [vec![&header], vec![&cookie, &header], vec![&query, &header], vec![&header, &query]];
+    json!({ "response_header": format!("x-policy-{number}"), "endpoints": [
+        { "name": "rank", "route": "/rank", "traffic": split(0),
+          "affinity": { "keys": &keys[turn(0)], "salt": "first" },
+          "shadow": { "quick": 1, "slow": { "fraction": 0.5, "max_in_flight": 16 },
+                      "users": { "fraction": 0.25, "sample": "key", "only_from": ["a"], "max_body_bytes": 200_000 } },
+          "cohorts": [
+            { "name": "gold", "match": { "headers": [{ "name": "x-tier", "exact": "gold" }] }, "traffic": { "b": 1 },
+              "shadow": { "slow": 0 } },
+            { "name": "eu", "match": { "hosts": ["*.eu.example"] }, "traffic": split(1) } ] },
+        { "name": "ads", "route": "/ads", "traffic": split(2),
+          "affinity": { "keys": [cookie], "salt": "second", "on_missing": "generate_cookie",
+                        "cookie": { "name": COOKIE } },
+          "shadow": { "users": { "fraction": 0.5, "sample": "key" },
+                      "limited": { "fraction": 1, "methods": ["GET", "POST"], "max_per_second": 50 } },
+          "cohorts": [
+            { "name": "beta", "match": { "cookies": [{ "name": "beta", "exact": "on" }] }, "traffic": split(3) },
+            { "name": "debug", "match": { "query": [{ "name": "debug", "present": true }] }, "traffic": split(0) } ] },
+        { "name": "rest", "affinity": null, "traffic": split(3), "shadow": { "quick": 0.1 } },
+    ] })
+}
+
+/// A request that is sent over and over.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Bytes,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {:?} and {} bytes", self.method, self.path, self.headers, self.body.len())
+    }
+}
+
+/// Every endpoint with and without all that cohorts and keys are found by; each with keys of its own, some with bodies.
+pub(super) fn requests() -> Vec<Request> {
+    let sizes = [0, 100, 1_000, 10_000, 100_000, 300_000].map(|size| Bytes::from(vec![b'x'; size]));
+    (0..6912)
+        .map(|number| {
+            let mut rest = number;
+            let mut pick = |of: usize| {
+                let picked = rest % of;
+                rest /= of;
+                picked
+            };
+            let path = ["/rank", "/ads", "/other"][pick(3)];
+            let tier = ["gold", "silver", ""][pick(3)];
+            let parameters = [
+                (pick(2) == 0).then(|| format!("uid=parameter-{number}")),
+                (pick(2) == 0).then(|| "debug=1".to_owned()),
+            ];
+            let cookies = [
+                (pick(2) == 0).then(|| format!("session=cookie-{number}")),
+                (pick(4) == 0).then(|| "beta=on".to_owned()),
+                (pick(4) > 0).then(|| format!("{COOKIE}=visitor-{number}")),
+            ];
+            let mut headers = Vec::new();
+            let joined = |parts: &[Option<String>], by| parts.iter().flatten().cloned().collect::<Vec<_>>().join(by);
+            headers.push(("cookie", joined(&cookies, "; ")));
+            headers.push(("x-tier", tier.to_owned()));
+            headers.extend((pick(2) == 0).then(|| ("x-user", format!("header-{number}"))));
+            headers.extend((pick(3) == 0).then(|| ("host", "api.eu.example".to_owned())));
+            // 47 has no factor in common with what is picked from.
+            let (method, size) = match number % 47 {
+                0 => ("POST", 5),
+                1 => ("PUT", 4),
+                2..5 => ("POST", 3),
+                5..10 => ("PUT", 2),
+                10..20 => ("POST", 1),
+                20..23 => ("DELETE", 0),
+                _ => ("GET", 0),
+            };
+            headers.extend((number % 47 == 23).then(|| ("x-traffic-shadow", "elsewhere".to_owned())));
+            headers.retain(|(_, value)| !value.is_empty());
+            let path = format!("{path}?{}", joined(&parameters, "&"));
+            Request { method, path, headers, body: sizes[size].clone() }
+        })
+        .collect()
+}
+
+/// What the reference makes of a request.
+#[derive(Debug, Deserialize)]
+pub(super) struct Decided {
+    pub(super) endpoint: String,
+    pub(super) cohort: Option<String>,
+    pub(super) reason: String,
+    /// Who serves it, with what chance.
+    pub(super) backends: BTreeMap<String, f64>,
+    /// Who draws it, by who serves it, with what chance.
+    pub(super) shadows: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Why a shadow that draws it does not copy it.
+    pub(super) skips: BTreeMap<String, String>,
+}
+
+/// Asks the reference what becomes of these requests, each under the policy of this number, and takes the answers in
+/// order.
+pub(super) fn decide<'a>(questions: impl Iterator<Item = (u64, &'a Request)>, take: impl FnMut(Decided)) {
+    let mut file = BufWriter::new(tempfile::tempfile().unwrap());
+    writeln!(file, "{}", json!((0..POLICIES).map(policy).collect::<Vec<_>>())).unwrap();
+    for (number, Request { method, path, headers, .. }) in questions {
+        let request = json!({
+            "method": method, "path": path, "headers": headers, "source": null, "properties": [], "new_key": 0,
+        });
+        writeln!(file, "{}", json!({ "policy": number % POLICIES, "request": request })).unwrap();
+    }
+    let mut file = file.into_inner().unwrap();
+    file.rewind().unwrap();
+    json_lines("model/decide.py", &[], file.into(), take).unwrap();
+}
