@@ -1,11 +1,16 @@
-//! The filter: applies a policy to the requests of a proxy.
+//! The filter: applies a traffic policy to the requests of an Envoy.
+//!
+//! The modules that follow are pure, and their tests run natively. The module `wasm` contains the
+//! contexts that Envoy calls. It is compiled for the filter only, and a single file in it,
+//! `host.rs`, makes host calls.
 
-#![cfg(target_arch = "wasm32")]
+pub mod body;
+pub mod draws;
+pub mod gate;
+pub mod memo;
+pub mod memory;
+pub mod registry;
+pub mod request;
 
-mod draws;
-mod entry;
-mod host;
-mod http;
-mod metrics;
-mod root;
-mod shadows;
+#[cfg(target_arch = "wasm32")]
+mod wasm;

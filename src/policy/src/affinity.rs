@@ -1,26 +1,25 @@
 //! Session affinity: the shard key of a request and its point.
 
+use crate::names::CookieName;
 use crate::placement::Salt;
 use crate::request::Request;
 use crate::source::Source;
-
-/// The header that bears the shard key unless the policy says otherwise.
-pub const DEFAULT_KEY_HEADER: &str = "x-serve-shard-key";
+use crate::witness::Witness;
 
 /// Where an endpoint finds the shard key, and the salt that it hashes with it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Affinity {
     keys: Vec<Source>,
     salt: Salt,
-    /// What a client without a key gets.
+    /// The cookie in which a client without a key gets one.
     cookie: Option<KeyCookie>,
 }
 
 /// A cookie with a generated key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyCookie {
-    name: String,
-    /// All that follows the value.
+    name: CookieName,
+    /// Everything after the value.
     attributes: String,
 }
 
@@ -35,7 +34,7 @@ impl Affinity {
     }
 
     /// The name of the cookie in which a client without a key gets one.
-    pub fn generated_cookie(&self) -> Option<&str> {
+    pub fn generated_cookie(&self) -> Option<&CookieName> {
         self.cookie.as_ref().map(KeyCookie::name)
     }
 
@@ -44,26 +43,26 @@ impl Affinity {
         self.keys.iter().map(ToString::to_string)
     }
 
-    /// The sources of the key.
-    pub(crate) fn keys(&self) -> &[Source] {
-        &self.keys
-    }
-
-    /// The point of the request's shard key: of the first value that is not empty. `None` without one.
-    pub(crate) fn point(&self, request: &impl Request) -> Option<u64> {
-        let mut point = None;
-        self.keys.iter().any(|source| {
+    /// The point of the request's shard key, the first value that is not empty; `None` without a
+    /// key.
+    pub(crate) fn point(&self, request: &impl Request, witness: &mut impl Witness) -> Option<u64> {
+        self.keys.iter().find_map(|source| {
+            let mut point = None;
             source.any(request, |value| {
                 if !value.is_empty() {
+                    witness.source(source, Some(value));
                     point = Some(self.salt.point(value));
                 }
                 point.is_some()
-            })
-        });
-        point
+            });
+            if point.is_none() {
+                witness.source(source, None);
+            }
+            point
+        })
     }
 
-    /// For a client without a key: the point of the key `id`, and the `Set-Cookie` that hands it out.
+    /// For a client without a key: the point of the key `id`, and the `Set-Cookie` with it.
     pub(crate) fn generate(&self, id: impl FnOnce() -> u128) -> Option<(u64, String)> {
         let cookie = self.cookie.as_ref()?;
         let id = format!("{:032x}", id());
@@ -77,11 +76,11 @@ impl Affinity {
 }
 
 impl KeyCookie {
-    pub(crate) fn new(name: String, attributes: String) -> Self {
+    pub(crate) fn new(name: CookieName, attributes: String) -> Self {
         Self { name, attributes }
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &CookieName {
         &self.name
     }
 }
@@ -91,12 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sources_of_the_key_are_told_in_their_order() {
+    fn the_sources_of_the_key_are_described_in_their_order() {
         let path = ["metadata", "user"].map(str::to_owned).to_vec();
         let keys = vec![
             Source::Query("uid".into()),
-            Source::Header("x-user".into()),
-            Source::Cookie("session".into()),
+            Source::Header("x-user".parse().unwrap()),
+            Source::Cookie("session".parse().unwrap()),
             Source::Property(path),
             Source::ClientIp,
         ];

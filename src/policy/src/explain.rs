@@ -1,35 +1,38 @@
-//! Why a decision is what it is, step by step: for operators, not for the request path.
+//! Explains a decision to operators, step by step. Not for the request path.
 
 use std::sync::Arc;
 
-use crate::decision::Reason;
+use crate::decision::{Located, Reason};
 use crate::matching::{AllOf, Match, Rule};
+use crate::names::{CohortName, EndpointName};
 use crate::policy::{Cohort, Endpoint, Policy};
 use crate::request::Request;
 use crate::shadow::{self, Shadow, Skip};
 use crate::source::{Source, source_ip};
 use crate::traffic::Backend;
+use crate::witness::Witness;
 
 /// The steps of a decision, as [`Policy::decide`] takes them.
 #[derive(Debug, PartialEq)]
 pub struct Explanation<'policy> {
     /// The endpoints that were tried, in order. The last of them matched if any did.
     pub endpoints: Vec<Trial>,
-    /// What matched.
+    /// The endpoint that matched.
     pub endpoint: Option<&'policy Endpoint>,
     /// The cohorts of that endpoint that were tried, in order. The last of them matched if any did.
     pub cohorts: Vec<Trial>,
-    /// What matched; `None` for a request that is in no cohort.
+    /// The cohort that matched; `None` for a request in no cohort.
     pub cohort: Option<&'policy Cohort>,
-    /// The sources that were asked for a shard key, in order. The last of them had one if any did.
+    /// The sources that were asked for a shard key, in order. The last of them had the key, if any
+    /// did.
     pub keys: Vec<KeyTried>,
-    /// Where the key falls on the 64-bit scale; `None` without a key.
+    /// The point of the key on the 64-bit scale; `None` without a key.
     pub point: Option<u64>,
-    /// What decides among the backends.
+    /// How a backend is chosen.
     pub reason: Reason,
     /// The backends that can be chosen, by name.
     pub backends: Vec<Standing<'policy>>,
-    /// The shadows, with their chance to get a copy.
+    /// The shadows, with their chances to get a copy.
     pub shadows: Vec<Chance<'policy>>,
 }
 
@@ -42,12 +45,13 @@ pub struct Trial {
     pub alternatives: Vec<Vec<Check>>,
 }
 
-/// One rule, and what it found.
+/// One rule, and the values that it found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
     /// The rule, in words.
     pub rule: String,
-    /// The values of the request that it looked at; not UTF-8 is replaced. Empty: there is none.
+    /// The values of the request that it looked at; bytes that are not UTF-8 are replaced. Empty if
+    /// there is none.
     pub found: Vec<String>,
     /// Whether it holds.
     pub holds: bool,
@@ -65,11 +69,11 @@ pub struct KeyTried {
 /// A backend that can be chosen.
 #[derive(Debug, PartialEq)]
 pub struct Standing<'policy> {
-    /// Which.
+    /// The backend.
     pub backend: &'policy Arc<Backend>,
     /// Its share of the traffic, above 0 up to 1.
     pub share: f64,
-    /// Its score for the request's key, the lowest of which serves; `None` without a key.
+    /// Its score for the request's key; the lowest score serves. `None` without a key.
     pub score: Option<f64>,
     /// The chance that it serves the request: 0 or 1 with a key.
     pub chance: f64,
@@ -78,22 +82,22 @@ pub struct Standing<'policy> {
 /// A shadow, and its chance to get a copy of the request.
 #[derive(Debug, PartialEq)]
 pub struct Chance<'policy> {
-    /// Which.
+    /// The shadow.
     pub shadow: &'policy Shadow,
-    /// What decides about the copy.
+    /// How the copy is drawn.
     pub copied: Copied,
-    /// The chance, 0 to 1, wherever the request is served.
+    /// The chance, 0 to 1, over all backends that may serve the request.
     pub chance: f64,
 }
 
-/// What decides whether a shadow gets a copy.
+/// How a shadow decides on a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     /// The request's draw.
     ByRequest,
     /// The shard key.
     ByKey,
-    /// Nothing: what the shadow draws is skipped for this reason.
+    /// Nothing: the shadow skips the request for this reason, even if it draws it.
     Never(Skip),
 }
 
@@ -112,97 +116,92 @@ impl Trial {
 }
 
 impl Policy {
-    /// Explains what [`Policy::decide`] makes of `request`. What its draw decides is given as a chance.
+    /// Explains the decision of [`Policy::decide`] about `request`. Where its draw decides, there
+    /// is a chance instead.
     pub fn explain(&self, request: &impl Request) -> Explanation<'_> {
-        let mut explanation = Explanation {
-            endpoints: Vec::new(),
-            endpoint: None,
-            cohorts: Vec::new(),
-            cohort: None,
-            keys: Vec::new(),
-            point: None,
-            reason: Reason::Random,
-            backends: Vec::new(),
-            shadows: Vec::new(),
-        };
-        for endpoint in &self.endpoints {
-            let trial = Trial::new(&endpoint.name, &endpoint.matching, request);
-            let holds = trial.holds();
-            explanation.endpoints.push(trial);
-            if holds {
-                explanation.within(endpoint, request);
-                break;
+        let mut steps = Steps::default();
+        let located = self.locate(request, &mut steps);
+        let (backends, shadows) = match &located {
+            Some(located) => {
+                let backends = standings(located);
+                let shadows = located.plan.shadows.iter().map(|shadow| chance(shadow, located, &backends, request));
+                let shadows = shadows.collect();
+                (backends, shadows)
             }
+            None => (Vec::new(), Vec::new()),
+        };
+        Explanation {
+            endpoints: steps.endpoints,
+            endpoint: located.as_ref().map(|located| located.endpoint),
+            cohorts: steps.cohorts,
+            cohort: located.as_ref().and_then(|located| located.cohort),
+            keys: steps.keys,
+            point: located.as_ref().and_then(|located| located.key_point),
+            reason: located.as_ref().map_or(Reason::Random, reason),
+            backends,
+            shadows,
         }
-        explanation
     }
 }
 
-impl<'policy> Explanation<'policy> {
-    fn within(&mut self, endpoint: &'policy Endpoint, request: &impl Request) {
-        self.endpoint = Some(endpoint);
-        for cohort in &endpoint.cohorts {
-            let trial = Trial::new(&cohort.name, &cohort.matching, request);
-            let holds = trial.holds();
-            self.cohorts.push(trial);
-            if holds {
-                self.cohort = Some(cohort);
-                break;
-            }
-        }
-        self.find_key(endpoint, request);
-        let plan = self.cohort.map_or(&endpoint.plan, |cohort| &cohort.plan);
-        let chosen = self.point.map(|point| plan.traffic.choose(point));
-        let scores = self.point.map(|point| plan.traffic.scores(point).map(|(_, score)| score).collect::<Vec<_>>());
-        for (n, (backend, share)) in plan.traffic.shares().enumerate() {
-            let score = scores.as_ref().and_then(|scores| scores.get(n).copied());
-            let chance = chosen.map_or(share, |chosen| f64::from(u8::from(chosen.name == backend.name)));
-            self.backends.push(Standing { backend, share, score, chance });
-        }
-        for shadow in &plan.shadows {
-            let chance = self.chance(shadow, request);
-            self.shadows.push(chance);
-        }
+/// The steps that a decision takes.
+#[derive(Default)]
+struct Steps {
+    endpoints: Vec<Trial>,
+    cohorts: Vec<Trial>,
+    keys: Vec<KeyTried>,
+}
+
+impl Witness for Steps {
+    fn endpoint(&mut self, name: &EndpointName, matching: &Match, request: &impl Request) {
+        self.endpoints.push(Trial::new(name, matching, request));
     }
 
-    fn find_key(&mut self, endpoint: &Endpoint, request: &impl Request) {
-        let Some(affinity) = &endpoint.affinity else { return };
-        for source in affinity.keys() {
-            let mut key = None;
-            source.any(request, |value| {
-                key = (!value.is_empty()).then(|| value.to_vec());
-                key.is_some()
-            });
-            let is_found = key.is_some();
-            self.keys.push(KeyTried { source: source.to_string(), key });
-            if is_found {
-                break;
-            }
-        }
-        self.point = affinity.point(request);
-        self.reason = match self.point {
-            Some(_) => Reason::Key,
-            None if affinity.generated_cookie().is_some() => Reason::Generated,
-            None => Reason::Random,
-        };
+    fn cohort(&mut self, name: &CohortName, matching: &Match, request: &impl Request) {
+        self.cohorts.push(Trial::new(name, matching, request));
     }
 
-    fn chance(&self, shadow: &'policy Shadow, request: &impl Request) -> Chance<'policy> {
-        let served_for_it: f64 = self
-            .backends
-            .iter()
-            .filter(|standing| shadow.is_for(standing.backend))
-            .map(|standing| standing.chance)
-            .sum();
-        let skip = shadow::why_never(request).or_else(|| (!shadow.takes_method(request)).then_some(Skip::Method));
-        let (copied, chance) = match (skip, self.point) {
-            (Some(skip), _) => (Copied::Never(skip), 0.0),
-            (None, Some(point)) if shadow.is_by_key() => (Copied::ByKey, f64::from(u8::from(shadow.draws(point)))),
-            (None, _) => (Copied::ByRequest, shadow.fraction()),
-        };
-        // Rounding may take a sum of shares past 1.
-        Chance { shadow, copied, chance: chance * served_for_it.min(1.0) }
+    fn source(&mut self, source: &Source, key: Option<&[u8]>) {
+        self.keys.push(KeyTried { source: source.to_string(), key: key.map(<[u8]>::to_vec) });
     }
+}
+
+fn reason(located: &Located<'_>) -> Reason {
+    match (located.key_point, &located.endpoint.affinity) {
+        (Some(_), _) => Reason::Key,
+        (None, Some(affinity)) if affinity.generated_cookie().is_some() => Reason::Generated,
+        (None, _) => Reason::Random,
+    }
+}
+
+fn standings<'policy>(located: &Located<'policy>) -> Vec<Standing<'policy>> {
+    let (traffic, point) = (&located.plan.traffic, located.key_point);
+    let chosen = point.map(|point| traffic.choose(point));
+    let mut scores = point.map(|point| traffic.scores(point));
+    let standing = |(backend, share): (&'policy Arc<Backend>, f64)| {
+        let score = scores.as_mut().and_then(|scores| scores.next()).map(|(_, score)| score);
+        let chance = chosen.map_or(share, |chosen| f64::from(u8::from(chosen.name == backend.name)));
+        Standing { backend, share, score, chance }
+    };
+    traffic.shares().map(standing).collect()
+}
+
+fn chance<'policy>(
+    shadow: &'policy Shadow,
+    located: &Located<'_>,
+    backends: &[Standing<'_>],
+    request: &impl Request,
+) -> Chance<'policy> {
+    let copied_from = backends.iter().filter(|standing| shadow.is_for(standing.backend));
+    let chance_of_those: f64 = copied_from.map(|standing| standing.chance).sum();
+    let skip = shadow::why_never(request).or_else(|| (!shadow.takes_method(request)).then_some(Skip::Method));
+    let (copied, chance) = match (skip, located.key_point) {
+        (Some(skip), _) => (Copied::Never(skip), 0.0),
+        (None, Some(point)) if shadow.is_by_key() => (Copied::ByKey, f64::from(u8::from(shadow.draws(point)))),
+        (None, _) => (Copied::ByRequest, shadow.fraction()),
+    };
+    // Rounding may take a sum of shares past 1.
+    Chance { shadow, copied, chance: chance * chance_of_those.min(1.0) }
 }
 
 /// The values of `request` that `rule` looks at.

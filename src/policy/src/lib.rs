@@ -1,6 +1,7 @@
-//! A traffic policy for Envoy: exact splits, session affinity and shadow traffic from one JSON document.
+//! A traffic policy for Envoy: exact splits, session affinity and shadow traffic from one JSON
+//! document.
 //!
-//! The way of a request:
+//! One way through the crate:
 //!
 //! ```text
 //! on_configure   bytes ─► config (as written) ─ compile ─► Policy (ready: nothing left to fail)
@@ -8,7 +9,7 @@
 //!                                                     └─► filter applies it: routing header, shadow copies
 //! ```
 //!
-//! What the filter decides can be asked natively, too:
+//! Native programs can ask for the same decisions:
 //!
 //! ```
 //! # struct Rank;
@@ -29,33 +30,48 @@
 //! let decision = policy.decide(&Rank, 0, || 0).expect("an endpoint takes /rank");
 //! assert_eq!(decision.backend.name, "v2");
 //! assert_eq!(decision.reason, policy::Reason::Key);
-//! # Ok::<(), policy::PolicyErrors>(())
+//! # Ok::<(), policy::Refused>(())
 //! ```
 //!
-//! The crate is pure: no host call, no clock, no randomness, no log. It does not balance load, retry or find hosts: it
-//! names a cluster, and Envoy does the rest.
+//! The crate is pure: no host call, no clock, no randomness, no log. It does not balance load,
+//! retry or find hosts: it names a cluster, and Envoy does the rest.
 
 mod affinity;
 mod compile;
 mod config;
+mod decimal;
 mod decision;
-mod error;
 mod explain;
+mod finding;
+mod ids;
+pub mod limits;
 mod matching;
+pub mod metrics;
 mod named;
+mod names;
+mod parse;
+mod place;
 pub mod placement;
 mod policy;
 mod request;
 pub mod shadow;
 mod source;
+mod status;
 mod traffic;
+mod witness;
 
-pub use affinity::{Affinity, DEFAULT_KEY_HEADER};
+pub use affinity::Affinity;
 #[cfg(feature = "schema")]
 pub use config::schema;
 pub use decision::{Decision, Reason};
-pub use error::{PolicyError, PolicyErrors, Unknown, member};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
-pub use policy::{Cohort, Endpoint, Parsed, Policy, Warning};
+pub use finding::{Fault, Finding, Kind, Refused, Severity};
+pub use ids::{ChoiceId, EntryId, ShadowId};
+pub use matching::Match;
+pub use names::{BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method};
+pub use parse::Parsed;
+pub use place::{Place, Step};
+pub use policy::{Cohort, Endpoint, Plan, Policy};
 pub use request::Request;
+pub use status::StatusClass;
 pub use traffic::{Backend, Traffic};

@@ -1,13 +1,7 @@
-//! Values by name, and names by number.
+//! Values by name.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use fnv::FnvHashMap;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-
-/// Values by name, sorted. For the sizes of a policy it does what a `BTreeMap` does, in a fifth of its code: there is
-/// one for each type of value, and the module is loaded into every proxy.
+/// Values by name, sorted. For the sizes of a policy it serves like a `BTreeMap`, in a fifth of the
+/// code: each type of value has its own copy of that, and every proxy loads the module.
 #[derive(Debug)]
 pub(crate) struct Named<V>(Vec<(String, V)>);
 
@@ -44,46 +38,5 @@ impl<V> Named<V> {
 impl<V> Default for Named<V> {
     fn default() -> Self {
         Self(Vec::new())
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedVisitor<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for NamedVisitor<V> {
-            type Value = Named<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Named<V>, A::Error> {
-                let mut named = Named::default();
-                while let Some((name, value)) = access.next_entry()? {
-                    named.insert(name, value);
-                }
-                Ok(named)
-            }
-        }
-
-        deserializer.deserialize_map(NamedVisitor(PhantomData))
-    }
-}
-
-/// Numbers for names, from 0 in the order in which they come: what there may be tens of thousands of is kept in a list, and
-/// this tells where. One map for values of any type, for the same reason.
-#[derive(Debug, Default)]
-pub(crate) struct Numbers(FnvHashMap<String, usize>);
-
-impl Numbers {
-    pub(crate) fn get(&self, name: &str) -> Option<usize> {
-        self.0.get(name).copied()
-    }
-
-    /// The number of `name`, which gets the next one if it has none.
-    pub(crate) fn number(&mut self, name: String) -> usize {
-        let next = self.0.len();
-        *self.0.entry(name).or_insert(next)
     }
 }

@@ -1,7 +1,8 @@
 //! The placement function: hashes and draws, the same bits on every proxy, forever.
 //!
-//! All arithmetic is on unsigned 64 bits, wrapping. Nothing here may change within a major version: a changed bit
-//! moves users. `tests/golden/placement.json` pins it, made by another implementation of the same words.
+//! All arithmetic is on unsigned 64 bits, wrapping. Nothing here may change within a major version:
+//! a changed bit moves users. `tests/data/golden/placement.json` pins it; another implementation of
+//! the same definition made that file.
 
 use std::hash::Hasher;
 
@@ -16,8 +17,8 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// MurmurHash3's 64-bit finalizer.
 ///
-/// FNV-1a alone leaves its high bits nearly constant for short, sequential keys, and it is the high bits that [`unit()`]
-/// reads.
+/// FNV-1a alone leaves its high bits nearly constant for short, sequential keys, and [`unit()`]
+/// reads the high bits.
 pub fn mix(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -29,21 +30,23 @@ pub fn mix(mut hash: u64) -> u64 {
 
 /// The upper 53 bits of `hash` as a number between 0 and 1: `((hash >> 11) + 0.5) * 2^-53`.
 ///
-/// Never 0. It is 1 for one value in 2^53, where the half is lost to rounding: who compares with a fraction of 1 must
-/// not draw at all.
+/// Never 0. It is 1 for one value in 2^53, where the half is lost to rounding: a comparison with a
+/// fraction of 1 must not draw at all.
 pub fn unit(hash: u64) -> f64 {
     const TWO_TO_MINUS_53: f64 = 1.0 / 9_007_199_254_740_992.0;
     ((hash >> 11) as f64 + 0.5) * TWO_TO_MINUS_53
 }
 
-/// The score of a backend at `point`: `-ln(u(mix(point ^ backend_hash))) / share`. The lowest score serves.
+/// The score of a backend at `point`: `-ln(u(mix(point ^ backend_hash))) / share`. The lowest score
+/// serves.
 ///
-/// `ln` is libm's on every platform, so that no last bit differs between the filter and native tools.
+/// `ln` is libm's on every platform, so that no last bit differs between the filter and native
+/// tools.
 pub fn score(point: u64, backend_hash: u64, share: f64) -> f64 {
     -libm::log(unit(mix(point ^ backend_hash))) / share
 }
 
-/// A salt, hashed up to where the key follows: `fnv1a(salt ++ 0x00 ++ …)`.
+/// The hash of a salt, ready for the key: `fnv1a(salt ++ 0x00 ++ …)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Salt(u64);
 

@@ -1,98 +1,79 @@
-//! The policy, ready: nothing is left in it that could fail while a request waits.
+//! The policy, ready: no part of it can fail while a request waits.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::affinity::Affinity;
-use crate::error::PolicyErrors;
+use crate::ids::ChoiceId;
 use crate::matching::Match;
+use crate::names::{ClusterName, CohortName, EndpointName, FilterStateName, HeaderName};
 use crate::shadow::Shadow;
 use crate::traffic::Traffic;
-use crate::{compile, config};
 
 /// A traffic policy in force. Made by [`Policy::from_json`].
 #[derive(Debug, PartialEq)]
 pub struct Policy {
-    /// The request header that the Envoy route's `cluster_header` names; lower case.
-    pub routing_header: String,
+    /// The request header that the Envoy route's `cluster_header` names.
+    pub routing_header: HeaderName,
     /// The response header that names the serving backend; `None` adds none.
-    pub response_header: Option<String>,
+    pub response_header: Option<HeaderName>,
     /// The request header that names the serving backend to the upstream; `None` sets none.
-    pub request_header: Option<String>,
-    /// The name of the filter state that bears the decision; `None` sets none.
-    pub filter_state: Option<String>,
+    pub request_header: Option<HeaderName>,
+    /// The filter state that contains the decision; `None` sets none.
+    pub filter_state: Option<FilterStateName>,
     /// Whether responses are counted.
     pub counts_responses: bool,
-    /// A hash of what the policy says, of 53 bits, so that a double holds it: equal on every proxy with the same policy,
-    /// however its document is laid out. It protects against nothing but mistakes.
+    /// A hash of what the policy says: equal on every proxy with the same policy, however its
+    /// document is laid out. It has 53 bits, so that a double holds it. It is no protection against
+    /// forgery.
     pub hash: u64,
-    /// The cluster for a request that no endpoint matches; `None` removes the routing header from it.
-    pub default_cluster: Option<String>,
+    /// The cluster for a request that no endpoint matches; `None` removes the routing header from
+    /// it.
+    pub default_cluster: Option<ClusterName>,
     /// The request headers that steer Envoy's own mirrors; each once.
-    pub mirror_headers: Vec<String>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub mirror_headers: Vec<HeaderName>,
+    /// The endpoints, in the order in which they are tried.
+    pub endpoints: Vec<Endpoint>,
 }
 
-/// What a route exposes: a match, its traffic and its shadows, and its cohorts.
+/// An endpoint: the requests that it takes, their traffic and shadows, and its cohorts.
 #[derive(Debug, PartialEq)]
 pub struct Endpoint {
     /// Unique in the policy.
-    pub name: Arc<str>,
-    pub(crate) matching: Match,
-    pub(crate) affinity: Option<Affinity>,
-    pub(crate) plan: Plan,
-    pub(crate) cohorts: Vec<Cohort>,
+    pub name: EndpointName,
+    /// Which requests it takes.
+    pub matching: Match,
+    /// Where it finds the shard key; `None` without affinity.
+    pub affinity: Option<Affinity>,
+    /// The plan for its requests that are in no cohort.
+    pub plan: Plan,
+    /// Its cohorts, in the order in which they are tried.
+    pub cohorts: Vec<Cohort>,
 }
 
 /// A group of an endpoint's requests with its own traffic. It shares the endpoint's affinity.
 #[derive(Debug, PartialEq)]
 pub struct Cohort {
     /// Unique in the endpoint.
-    pub name: Arc<str>,
-    pub(crate) matching: Match,
-    pub(crate) plan: Plan,
+    pub name: CohortName,
+    /// Which of the endpoint's requests it takes.
+    pub matching: Match,
+    /// The plan for its requests.
+    pub plan: Plan,
 }
 
-/// Where requests go, and who gets copies.
+/// Where requests go, and which shadows copy them.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) traffic: Traffic,
-    /// The number of the first of its backends: those of all plans of a policy are numbered from 0.
-    pub(crate) first_backend: usize,
-    pub(crate) shadows: Vec<Arc<Shadow>>,
-}
-
-/// A policy and what its author should hear about it.
-#[derive(Debug, PartialEq)]
-pub struct Parsed {
-    /// Ready to decide.
-    pub policy: Policy,
-    /// What is valid but surely not meant.
-    pub warnings: Vec<Warning>,
-}
-
-/// Something valid but surely not meant, such as an endpoint that no request can reach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// Where in the document, as `endpoints[1]`.
-    pub place: String,
-    /// What is odd about it, and what would help.
-    pub message: String,
+pub struct Plan {
+    /// The backends that serve.
+    pub traffic: Traffic,
+    /// The number of the first of its backends. Those of all plans of a policy are numbered.
+    pub first_choice: ChoiceId,
+    /// The shadows that copy.
+    pub shadows: Vec<Arc<Shadow>>,
 }
 
 impl Policy {
-    /// Reads a policy from its JSON text, as the filter gets it from Envoy.
-    ///
-    /// # Errors
-    /// All that is wrong with the policy, each with its place in the document, what is wrong and what would be right.
-    /// What makes the document unreadable (JSON syntax, a wrong type, an unknown field) is reported alone, since the
-    /// rest can't be judged before it is mended.
-    pub fn from_json(json: &[u8]) -> Result<Parsed, PolicyErrors> {
-        let (config, hash) = config::read(json)?;
-        compile::compile(&config, hash)
-    }
-
-    /// How many different headers a decision may ask for, pseudo-headers among them: what it may cost to answer.
+    /// How many different headers a decision may ask for, pseudo-headers included.
     pub fn headers_asked(&self) -> usize {
         let mut headers: Vec<&str> = self.endpoints.iter().flat_map(Endpoint::headers).collect();
         headers.sort_unstable();
@@ -100,7 +81,7 @@ impl Policy {
         headers.len()
     }
 
-    /// How many backends can be chosen, each counted once for each endpoint and cohort.
+    /// How many backends can be chosen, each counted once per endpoint and cohort.
     pub fn choices(&self) -> usize {
         self.endpoints.iter().flat_map(Endpoint::plans).map(|plan| plan.traffic.count()).sum()
     }
@@ -113,7 +94,7 @@ impl Policy {
         })
     }
 
-    /// All shadows, each at the place of its `id`.
+    /// All shadows, in the order of their ids.
     pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
         self.endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows).map(AsRef::as_ref)
     }
@@ -155,7 +136,7 @@ impl Endpoint {
         std::iter::once(&self.plan).chain(self.cohorts.iter().map(|cohort| &cohort.plan))
     }
 
-    /// The headers that a decision about a request of this endpoint may ask for, some of them several times.
+    /// The headers that a decision about a request of this endpoint may ask for, some repeatedly.
     fn headers(&self) -> impl Iterator<Item = &str> {
         let of_cohorts = self.cohorts.iter().flat_map(|cohort| cohort.matching.headers());
         let of_key = self.affinity.iter().flat_map(Affinity::headers);
@@ -177,12 +158,6 @@ impl Cohort {
     /// Its shadows: its own and those that it inherits.
     pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
         self.plan.shadows.iter().map(AsRef::as_ref)
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
     }
 }
 
@@ -221,7 +196,9 @@ mod tests {
             ]
         );
         assert_eq!(policy.choices(), 5);
-        let shadow = |shadow: &Shadow| (shadow.id, shadow.entry, shadow.backend.name.clone(), shadow.fraction());
+        let shadow = |shadow: &Shadow| {
+            (shadow.id.index(), shadow.entry.index(), shadow.backend.name.to_string(), shadow.fraction())
+        };
         let of_rank = [(0, 0, "s1".to_owned(), 0.5), (1, 1, "s2".to_owned(), 1.0)];
         let of_beta = [(2, 1, "s2".to_owned(), 1.0)];
         let of_all = [(3, 0, "s1".to_owned(), 0.5), (4, 1, "s2".to_owned(), 1.0)];
@@ -260,11 +237,5 @@ mod tests {
         {
             assert_eq!(policy(&endpoints).headers_asked(), expected, "{endpoints}");
         }
-    }
-
-    #[test]
-    fn a_warning_starts_with_its_place() {
-        let warning = Warning { place: "endpoints[1]".into(), message: "odd".into() };
-        assert_eq!(warning.to_string(), "endpoints[1]: odd");
     }
 }

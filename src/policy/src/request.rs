@@ -1,21 +1,22 @@
-//! What a decision may ask of a request.
+//! The questions that a decision may ask of a request.
 
 use std::cell::OnceCell;
 
 /// A request, asked for a value only when the policy needs it.
 ///
-/// In a proxy each answer is a call to the host, dearer than everything that the policy computes: the core asks for
-/// nothing that the policy doesn't name, and an implementation answers a repeated question from memory. All values
-/// are the client's bytes, of any content.
+/// In a proxy each answer is a host call, which costs more than all of the policy's arithmetic. So
+/// the core asks for nothing that the policy doesn't name, and an implementation answers a repeated
+/// question from memory. All values are the client's bytes, with any content.
 pub trait Request {
-    /// The values of the header `name` (lower case), in order; also of the pseudo-headers `:path` (with the query
-    /// string), `:method` and `:authority`. Read no further than needed: the second value may cost more than the first.
+    /// The values of the header `name` (in lower case), in order. The pseudo-headers are `:path`
+    /// (with the query string), `:method` and `:authority`. Read no further than needed: the second
+    /// value may cost more than the first.
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
 
-    /// The address from which the request came, with a port: `192.0.2.1:50000` or `[2001:db8::1]:50000`.
+    /// The client's address with its port: `192.0.2.1:50000` or `[2001:db8::1]:50000`.
     fn source_address(&self) -> Option<&[u8]>;
 
-    /// An attribute of the proxy's, such as a claim that an earlier filter put into the metadata.
+    /// An Envoy attribute, such as a claim that an earlier filter has put into the metadata.
     fn property(&self, path: &[String]) -> Option<&[u8]>;
 
     /// The target with its query string, or `None` for CONNECT.
@@ -23,7 +24,8 @@ pub trait Request {
         self.header(":path").next()
     }
 
-    /// The target without its query string, or `None` where it is no path: for CONNECT and `OPTIONS *`.
+    /// The target without its query string; `None` if it is no path, as for CONNECT and
+    /// `OPTIONS *`.
     fn path_only(&self) -> Option<&[u8]> {
         self.path().filter(|target| *target != b"*").map(without_query)
     }
@@ -34,7 +36,7 @@ pub trait Request {
     }
 }
 
-/// A request whose path is found once, however many endpoints look at it.
+/// A request whose path is split off once, however many endpoints look at it.
 pub(crate) struct Tried<'request, R> {
     request: &'request R,
     path_only: OnceCell<Option<&'request [u8]>>,
@@ -72,7 +74,7 @@ impl<R: Request> Request for Tried<'_, R> {
     }
 }
 
-/// `target` up to its query string, or to a fragment, which it should not have.
+/// `target` up to its query string, or up to a fragment, which it should not have.
 fn without_query(target: &[u8]) -> &[u8] {
     let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
     end.and_then(|end| target.get(..end)).unwrap_or(target)

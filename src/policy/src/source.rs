@@ -1,23 +1,24 @@
-//! Where values of a request come from: what conditions look at, and where shard keys are found.
+//! The parts of a request from which conditions and shard keys take their values.
 
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::names::{CookieName, HeaderName};
 use crate::request::Request;
 
 /// A part of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// A header; the name is in lower case.
-    Header(String),
-    /// A cookie; its name is case-sensitive.
-    Cookie(String),
+    /// A header.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(CookieName),
     /// A parameter of the query string; its name is case-sensitive.
     Query(String),
     /// The client's address without the port.
     ClientIp,
-    /// An attribute of the proxy's.
+    /// An Envoy attribute.
     Property(Vec<String>),
 }
 
@@ -40,7 +41,7 @@ impl Source {
                 let unused = rest.len();
                 is_written && text.get(..text.len() - unused).is_some_and(test)
             }),
-            // Envoy tells an empty text from none in some of its attributes and not in others.
+            // Some of Envoy's attributes are empty where others are absent.
             Self::Property(path) => request.property(path).filter(|text| !text.is_empty()).is_some_and(test),
         }
     }
@@ -68,13 +69,13 @@ impl fmt::Display for Source {
     }
 }
 
-/// The client's address. An IPv4 address is one, also where the proxy has it mapped into IPv6.
+/// The client's address. An IPv4 address that the proxy has mapped into IPv6 is an IPv4 address.
 pub(crate) fn source_ip(request: &impl Request) -> Option<IpAddr> {
     let address = std::str::from_utf8(request.source_address()?).ok()?;
     Some(address.parse::<SocketAddr>().ok()?.ip().to_canonical())
 }
 
-/// The cookies of a `Cookie` header, as far as it can be read: what has no `=` is passed over.
+/// The cookies of a `Cookie` header. Parts without a `=` are ignored.
 fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let (name, value) = split_at_equals(pair)?;
@@ -84,8 +85,8 @@ fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// `value` without the spaces and tabs around it, which are no part of it: over HTTP/1.1 the host takes them off a header,
-/// over HTTP/2 it does not.
+/// `value` without the spaces and tabs around it, which are no part of it (RFC 9110, section 5.5).
+/// Envoy removes them over HTTP/1.1, but not over HTTP/2.
 fn trim(value: &[u8]) -> &[u8] {
     let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let start = value.iter().position(is_part).unwrap_or(value.len());
@@ -95,7 +96,7 @@ fn trim(value: &[u8]) -> &[u8] {
 
 /// The parameters of a target's query string, as they were sent: nothing is decoded.
 fn parameters(path: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    // A fragment, which should not be there, is none of it.
+    // A fragment should not be there; it is no part of the query.
     let target = path.split(|byte| *byte == b'#').next().unwrap_or_default();
     let query = target.iter().position(|byte| *byte == b'?').and_then(|at| target.get(at + 1..)).unwrap_or_default();
     let parameters = query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_header_is_read_as_far_as_it_can_be() {
+    fn a_cookie_header_is_read_leniently() {
         for (header, expected) in [
             ("a=1", vec![("a", "1")]),
             ("a=1; b=2", vec![("a", "1"), ("b", "2")]),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_string_is_read_as_it_was_sent() {
+    fn a_query_string_is_not_decoded() {
         for (path, expected) in [
             ("/", vec![]),
             ("/?", vec![]),

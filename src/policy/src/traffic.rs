@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use crate::names::{BackendName, ClusterName};
 use crate::placement::{fnv1a, score};
 
 /// A name that the policy gives to an Envoy cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// The name in the policy: what hashes, metrics and the response header use.
-    pub name: String,
+    /// The name in the policy. Hashes, metrics and the response header use it.
+    pub name: BackendName,
     /// The Envoy cluster that serves it.
-    pub cluster: String,
+    pub cluster: ClusterName,
 }
 
 /// Backends with their shares, ready to choose from: weighted rendezvous hashing.
 ///
-/// The choice depends on the point and on the set of names and shares alone, not on their order. When shares change, a
-/// point moves only to a backend whose share grew, or from one whose share shrank.
+/// The choice depends only on the point and on the set of names and shares, not on their order.
+/// When shares change, a point moves only to a backend whose share grew, or from one whose share
+/// shrank.
 #[derive(Debug, PartialEq)]
 pub struct Traffic {
     first: Candidate,
@@ -32,11 +34,13 @@ struct Candidate {
 }
 
 impl Traffic {
-    /// Prepares `shares`: finite, not negative, in any unit; they are divided by their sum. A share of 0 is left out.
+    /// Prepares `shares`, which are finite, not negative and in any unit: they are divided by their
+    /// sum. Backends with a share of 0 are left out.
     ///
     /// `None` if no share is above 0.
     pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
-        // By name, so that neither the sum nor a tie depends on the order in which they were written.
+        // By name, so that neither the sum nor a tie depends on the order in which they were
+        // written.
         let mut by_name: Vec<(Arc<Backend>, f64)> = Vec::new();
         for (backend, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
             let at = by_name.partition_point(|(known, _)| known.name < backend.name);
@@ -52,12 +56,13 @@ impl Traffic {
         Some(Self { first, others: candidates.collect() })
     }
 
-    /// The backend that serves `point`: the one with the lowest score; on a tie the one whose name sorts first.
+    /// The backend that serves `point`: the one with the lowest score. On a tie, the name that
+    /// sorts first wins.
     pub fn choose(&self, point: u64) -> &Arc<Backend> {
         self.choose_numbered(point).1
     }
 
-    /// The backend that serves `point`, and its number: those that can be chosen are numbered from 0.
+    /// The backend that serves `point`, and its number among those that can be chosen, from 0.
     pub(crate) fn choose_numbered(&self, point: u64) -> (usize, &Arc<Backend>) {
         let (mut number, mut best) = (0, &self.first);
         if !self.others.is_empty() {
@@ -77,7 +82,7 @@ impl Traffic {
         self.candidates().map(|candidate| (&candidate.backend, candidate.share))
     }
 
-    /// The backends that can be chosen with their scores at `point`: the lowest serves.
+    /// The backends that can be chosen, with their scores at `point`. The lowest score serves.
     pub(crate) fn scores(&self, point: u64) -> impl Iterator<Item = (&Arc<Backend>, f64)> {
         self.candidates().map(move |candidate| (&candidate.backend, candidate.score(point)))
     }
@@ -103,13 +108,13 @@ mod tests {
     use super::*;
 
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
-        let backend = |name: &str| Arc::new(Backend { name: name.into(), cluster: name.into() });
+        let backend = |name: &str| Arc::new(Backend { name: name.parse().unwrap(), cluster: name.parse().unwrap() });
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
     #[test]
     fn traffic_without_any_share_is_none() {
-        let backend = Arc::new(Backend { name: "a".into(), cluster: "a".into() });
+        let backend = Arc::new(Backend { name: "a".parse().unwrap(), cluster: "a".parse().unwrap() });
         assert_eq!(Traffic::new([(backend, 0.0)]), None);
         assert_eq!(Traffic::new([]), None);
     }

@@ -1,4 +1,4 @@
-//! The module as an OCI artifact: *oci* in the words of the
+//! Packs the module as an OCI artifact: the *oci* variant of the
 //! [Wasm Image Specification](https://github.com/solo-io/wasm/blob/master/spec/spec.md).
 
 use std::collections::HashMap;
@@ -12,18 +12,18 @@ use crate::layout::{Blobs, Layout, annotations};
 use crate::module::Module;
 use crate::version::Version;
 
-/// The layer that says what the module is for, and the type of the artifact.
+/// The media type of the layer that describes the runtime. It is also the artifact's type.
 const CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
 
-/// The layer that is the module.
+/// The media type of the layer that is the module.
 const CONTENT: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
 
-/// Packs a module as an artifact with two layers: Istio refuses one with more or fewer.
+/// Packs a module as an artifact with two layers. Istio rejects any other number of layers.
 ///
 /// # Errors
-/// Never, unless `oci-spec` refuses a document.
+/// Only if `oci-spec` rejects a document.
 pub fn pack(module: &Module, version: &Version) -> Result<Layout> {
-    // The ABI is the one of the SDK. The filter has no root identifiers: it answers to each.
+    // The SDK decides the ABI. The filter ignores the root id, so that none needs to be listed.
     let runtime = json!({ "type": "envoy_proxy", "abiVersions": ["0.2.1"], "config": {} });
 
     let mut blobs = Blobs::default();
@@ -41,7 +41,7 @@ pub fn pack(module: &Module, version: &Version) -> Result<Layout> {
     blobs.into_layout(&manifest, version)
 }
 
-/// A layer with a name, which `oras pull` gives to the file that it writes.
+/// Names a layer. `oras pull` uses the name for the file that it writes.
 fn titled(mut layer: Descriptor, title: &str) -> Descriptor {
     layer.set_annotations(Some(HashMap::from([(ANNOTATION_TITLE.into(), title.into())])));
     layer

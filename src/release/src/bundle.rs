@@ -1,4 +1,4 @@
-//! The folder of a release: what `make release` hands out.
+//! Writes the folder of a release, for `make release`.
 
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
@@ -12,13 +12,13 @@ use crate::module::Module;
 use crate::version::Version;
 use crate::{artifact, folder, image};
 
-/// The module in a release.
+/// The file name of the module in a release.
 const MODULE: &str = "traffic_policy.wasm";
 
-/// The checksums of all other files.
+/// The file that lists the checksums of all other files.
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// The files that go into a release as they lie in the repository.
+/// The files that are copied from the repository as they are.
 const SHIPPED: [(&str, &[u8]); 4] = [
     ("policy.schema.json", include_bytes!("../../../envoy/policy.schema.json")),
     ("dashboard.json", include_bytes!("../../../envoy/dashboard.json")),
@@ -26,27 +26,29 @@ const SHIPPED: [(&str, &[u8]); 4] = [
     ("LICENSE", include_bytes!("../../../LICENSE")),
 ];
 
-/// What a release is made of, and where it goes.
+/// The inputs of a release, and its folder.
 #[derive(Args)]
 pub struct Arguments {
-    /// The version, which is the images' tag too.
+    /// The version. It is also the tag of the images.
     #[arg(long, value_name = "VERSION")]
     version: Version,
-    /// The filter, as `make build` makes it.
+    /// The filter that `make build` writes.
     #[arg(long, value_name = "FILE")]
     module: PathBuf,
-    /// The command-line program, built for the machine that this runs on: its name in the release says so.
+    /// The command-line program, built for the platform that this command runs on. The platform
+    /// becomes part of its file name.
     #[arg(long, value_name = "FILE")]
     trafficctl: PathBuf,
-    /// The folder to write, which is new, empty, or from an earlier run.
+    /// The folder to write. It must be new, empty, or written by an earlier run.
     #[arg(long, value_name = "FOLDER")]
     output: PathBuf,
 }
 
-/// Writes the folder, and returns what to print.
+/// Writes the folder, and returns the report to print.
 ///
 /// # Errors
-/// When the module or the program can't be read, or the folder holds other things or can't be written.
+/// If the module or the program can't be read, or if the folder has other contents or can't be
+/// written.
 pub fn write(arguments: &Arguments) -> anyhow::Result<String> {
     let module = Module::read(&arguments.module)?;
     let name = arguments.trafficctl.display();
@@ -73,7 +75,8 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<String> {
     ))
 }
 
-/// Whether the paths in a folder are those of a release: the checksums name each of them, and the module is one.
+/// Whether the paths in a folder are those of a release: the checksums list each of them, and the
+/// module is among them.
 fn is_ours(folder: &Path, paths: &BTreeSet<String>) -> bool {
     let Ok(checksums) = std::fs::read_to_string(folder.join(CHECKSUMS)) else { return false };
     let named = checksums.lines().filter_map(|line| line.split_once("  ")).map(|(_, path)| path);

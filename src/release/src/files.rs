@@ -1,4 +1,4 @@
-//! Files that are ready to be written: into a folder or into an archive.
+//! Holds files in memory until they are written to a folder or an archive.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,31 +10,31 @@ use anyhow::Context;
 use oci_spec::image::{Digest, Sha256Digest};
 use sha2::Sha256;
 
-/// Files by their paths, in the order of their paths: what is made of them is the same each time.
+/// Files sorted by path, so that the same files always give the same archive.
 #[derive(Default)]
 pub struct Files(BTreeMap<String, File>);
 
-/// What a file holds, and whether it can be run.
+/// The contents and the permissions of a file.
 struct File {
     bytes: Vec<u8>,
     mode: u32,
 }
 
 impl Files {
-    /// Adds a file to read.
+    /// Adds a file that is not executable.
     pub fn add(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.insert(path.into(), File { bytes: bytes.into(), mode: 0o644 });
     }
 
-    /// Adds a file to run.
+    /// Adds an executable file.
     pub fn add_program(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.insert(path.into(), File { bytes: bytes.into(), mode: 0o755 });
     }
 
-    /// Writes the files into a folder.
+    /// Writes the files to a folder.
     ///
     /// # Errors
-    /// When one can't be written.
+    /// If a file can't be written.
     pub fn write_to(&self, folder: &Path) -> anyhow::Result<()> {
         for (path, file) in &self.0 {
             let path = folder.join(path);
@@ -48,10 +48,10 @@ impl Files {
         Ok(())
     }
 
-    /// The files as an archive: nobody's, from 1970.
+    /// The files as a tar archive, with owner 0 and the time 0 for each.
     ///
     /// # Errors
-    /// When a path or a file is too long for an archive.
+    /// If a path or a file is too long for the format.
     pub fn to_tar(&self) -> anyhow::Result<Vec<u8>> {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, file) in &self.0 {
@@ -66,10 +66,10 @@ impl Files {
         Ok(archive.into_inner()?)
     }
 
-    /// The files' checksums, in the form that `sha256sum --check` reads.
+    /// The checksums of the files, in the format that `sha256sum --check` reads.
     ///
     /// # Errors
-    /// Never, unless `oci-spec` refuses a digest.
+    /// Only if `oci-spec` rejects a digest.
     pub fn checksums(&self) -> anyhow::Result<String> {
         let mut text = String::new();
         for (path, file) in &self.0 {
@@ -79,10 +79,10 @@ impl Files {
     }
 }
 
-/// The digest of bytes.
+/// The SHA-256 digest of `bytes`.
 ///
 /// # Errors
-/// Never, unless `oci-spec` refuses a digest.
+/// Only if `oci-spec` rejects a digest.
 pub fn sha256(bytes: &[u8]) -> anyhow::Result<Digest> {
     let mut digits = String::new();
     for byte in <Sha256 as sha2::Digest>::digest(bytes) {

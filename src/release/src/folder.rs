@@ -1,4 +1,4 @@
-//! A folder that is written as a whole, over what an earlier run left and over nothing else.
+//! Replaces a folder as a whole, but only if an earlier run wrote it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,28 +9,28 @@ use anyhow::{Context, ensure};
 
 use crate::files::Files;
 
-/// Makes `folder` hold `files` and nothing else. `is_ours` is asked whether an earlier run left what the folder holds; it gets the
-/// folder and the paths in it.
+/// Replaces the contents of `folder` with `files`. If the folder is not empty, `is_ours` decides
+/// whether an earlier run wrote it. It gets the folder and the paths in it.
 ///
-/// The files are written beside the folder first, so that a run that fails leaves what was there.
+/// The files are first written next to the folder. A run that fails leaves the old folder in place.
 ///
 /// # Errors
-/// When the folder holds other things, or can't be written.
+/// If the folder has other contents, or can't be written.
 pub fn replace(folder: &Path, files: &Files, is_ours: fn(&Path, &BTreeSet<String>) -> bool) -> anyhow::Result<()> {
     let name = folder.display();
     let exists = fs::symlink_metadata(folder).is_ok();
     if exists {
-        let found = paths(folder, "").with_context(|| format!("can't look into {name}"))?;
+        let found = paths(folder, "").with_context(|| format!("can't list {name}"))?;
         ensure!(
             found.is_empty() || is_ours(folder, &found),
-            "{name} holds what an earlier run did not write: name another folder, or clear it"
+            "{name} was not written by an earlier run: choose another folder, or empty this one"
         );
     }
-    // The parent of a bare name is "", which is no folder's name.
+    // The parent of a bare name is "", which can't be opened.
     let parent = folder.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let write = || -> anyhow::Result<()> {
         fs::create_dir_all(parent)?;
-        // A temporary folder is its owner's alone, and this one is here to be handed out.
+        // By default only the owner can open a temporary folder. This one is for others, too.
         let new = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir_in(parent)?;
         files.write_to(new.path())?;
         if exists {
@@ -42,7 +42,7 @@ pub fn replace(folder: &Path, files: &Files, is_ours: fn(&Path, &BTreeSet<String
     write().with_context(|| format!("can't write {name}"))
 }
 
-/// What a folder holds, at any depth: files, and as `path/` the folders that are empty.
+/// The files below a folder, at any depth, and its empty folders as `path/`.
 fn paths(folder: &Path, prefix: &str) -> std::io::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder)? {

@@ -1,6 +1,7 @@
-//! The image that every registry takes: *compat* in the words of the
-//! [Wasm Image Specification](https://github.com/solo-io/wasm/blob/master/spec/spec-compat.md), and what `FROM scratch` and
-//! `COPY plugin.wasm ./` make.
+//! Packs the module as an image that every registry accepts: the *compat* variant of the
+//! [Wasm Image Specification](https://github.com/solo-io/wasm/blob/master/spec/spec-compat.md).
+//!
+//! It is the image that a Dockerfile with `FROM scratch` and `COPY plugin.wasm ./` builds.
 
 use std::io::Write;
 
@@ -19,31 +20,32 @@ use crate::version::Version;
 /// The name by which Istio and Envoy Gateway find the module in a layer.
 pub const PLUGIN: &str = "plugin.wasm";
 
-/// The platform that the image says it is for.
+/// The platform in the image's configuration.
 ///
-/// `wasip1/wasm` would be true to the module, but those who look do not want the truth: Docker's own image store says "operating
-/// system is not supported", and containerd since 2.1 does not unpack for Kubernetes what is not for its host. Istio and Envoy
-/// Gateway do not look. The images that their documentation has people build say what this one says.
+/// `wasip1/wasm` would be correct, but it fails in practice: Docker's image store reports
+/// "operating system is not supported", and since 2.1 containerd does not unpack an image for
+/// Kubernetes unless its platform is that of the host. Istio and Envoy Gateway ignore the platform.
+/// The images that their documentation describes have this one.
 const PLATFORM: (Os, Arch) = (Os::Linux, Arch::Amd64);
 
-/// Packs a module as an image with one layer, which holds the module as `plugin.wasm`.
+/// Packs a module as an image with one layer, which contains the module as `plugin.wasm`.
 ///
 /// # Errors
-/// Never, unless the module is too long for an archive.
+/// Only if the module is too long for a tar archive.
 pub fn pack(module: &Module, version: &Version) -> Result<Layout> {
     let mut files = Files::default();
     files.add(PLUGIN, module.bytes());
     let layer = files.to_tar()?;
     let (os, architecture) = PLATFORM;
     let rootfs = RootFsBuilder::default().typ("layers").diff_ids([sha256(&layer)?.to_string()]).build()?;
-    // No time of creation: it would be the one thing that differs from run to run.
+    // Without a creation time, each run gives the same bytes.
     let config = ImageConfigurationBuilder::default().os(os).architecture(architecture).rootfs(rootfs).build()?;
 
     let mut blobs = Blobs::default();
     let config = blobs.add_json(MediaType::ImageConfig, &config)?;
     let layer = blobs.add(MediaType::ImageLayerGzip, gzip(&layer)?)?;
     let mut annotations = annotations(version);
-    // The specification asks for it; Istio finds out by itself.
+    // The specification requires it, although Istio detects the variant itself.
     annotations.insert("module.wasm.image/variant".into(), "compat".into());
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
@@ -55,7 +57,7 @@ pub fn pack(module: &Module, version: &Version) -> Result<Layout> {
     blobs.into_layout(&manifest, version)
 }
 
-/// Compresses bytes, with no time and no name in the header.
+/// Compresses bytes, without a time or a name in the header.
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;

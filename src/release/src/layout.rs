@@ -1,4 +1,6 @@
-//! An OCI image layout: an image as files. See the [specification](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
+//! Builds an OCI image layout: an image as files.
+//!
+//! See the [specification](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -12,27 +14,27 @@ use serde::Serialize;
 use crate::files::{Files, sha256};
 use crate::version::Version;
 
-/// The name of each image that this program makes, and how it knows its own.
+/// The title of each image that this program writes. The program recognizes its own images by it.
 const TITLE: &str = "traffic-policy";
 
-/// The file that says that a folder is a layout.
+/// The file that marks a folder as a layout.
 const LAYOUT: &str = "oci-layout";
 
-/// The version of layouts.
+/// The version of the layout format.
 const LAYOUT_VERSION: &str = "1.0.0";
 
-/// The file that names the images in a layout.
+/// The file that lists the images in a layout.
 const INDEX: &str = "index.json";
 
-/// What an image is made of, before it has a manifest.
+/// The blobs of an image that has no manifest yet.
 #[derive(Default)]
 pub struct Blobs(Files);
 
 impl Blobs {
-    /// Adds bytes, and returns how a manifest refers to them.
+    /// Adds a blob, and returns its descriptor for a manifest.
     ///
     /// # Errors
-    /// Never, unless `oci-spec` refuses a digest.
+    /// Only if `oci-spec` rejects a digest.
     pub fn add(&mut self, media_type: impl Into<MediaType>, bytes: Vec<u8>) -> anyhow::Result<Descriptor> {
         let digest = sha256(&bytes)?;
         let size = u64::try_from(bytes.len())?;
@@ -40,10 +42,10 @@ impl Blobs {
         Ok(Descriptor::new(media_type.into(), size, digest))
     }
 
-    /// Adds a document, and returns how a manifest refers to it.
+    /// Adds a JSON document as a blob, and returns its descriptor for a manifest.
     ///
     /// # Errors
-    /// When it can't be written as JSON.
+    /// If the document can't be serialized.
     pub fn add_json(
         &mut self,
         media_type: impl Into<MediaType>,
@@ -52,10 +54,10 @@ impl Blobs {
         self.add(media_type, json(document)?)
     }
 
-    /// The layout of one image, tagged with its version.
+    /// The layout of the image with this manifest, tagged with its version.
     ///
     /// # Errors
-    /// When a document can't be written as JSON.
+    /// If a document can't be serialized.
     pub fn into_layout(mut self, manifest: &ImageManifest, version: &Version) -> anyhow::Result<Layout> {
         let mut descriptor = self.add_json(MediaType::ImageManifest, manifest)?;
         let digest = descriptor.digest().clone();
@@ -72,25 +74,25 @@ impl Blobs {
     }
 }
 
-/// An OCI image layout that holds one image and nothing else.
+/// An OCI image layout with exactly one image.
 pub struct Layout {
     files: Files,
     manifest: Digest,
 }
 
 impl Layout {
-    /// The layout's files.
+    /// The files of the layout.
     pub fn files(&self) -> &Files {
         &self.files
     }
 
-    /// The digest of the image's manifest: what a registry calls the image, and what an operator pins.
+    /// The digest of the manifest. Registries address the image by it, and operators pin it.
     pub fn manifest(&self) -> &Digest {
         &self.manifest
     }
 }
 
-/// What is said of each image, whatever its form.
+/// The annotations of every image, whatever its variant.
 pub fn annotations(version: &Version) -> HashMap<String, String> {
     HashMap::from([
         (ANNOTATION_TITLE.into(), TITLE.into()),
@@ -99,8 +101,8 @@ pub fn annotations(version: &Version) -> HashMap<String, String> {
     ])
 }
 
-/// Whether the paths in a folder are those of a layout with one image, and this program made it. A layout that somebody keeps
-/// other images in is not.
+/// Whether the paths in a folder are those of a layout with a single image that this program wrote.
+/// A layout with other images in it doesn't count.
 pub fn is_ours(folder: &Path, paths: &BTreeSet<String>) -> bool {
     let Ok(index) = ImageIndex::from_file(folder.join(INDEX)) else { return false };
     let [descriptor] = index.manifests().as_slice() else { return false };
@@ -112,12 +114,12 @@ pub fn is_ours(folder: &Path, paths: &BTreeSet<String>) -> bool {
     title.is_some_and(|title| title == TITLE) && *paths == whole
 }
 
-/// Where a blob lies in a layout.
+/// The path of a blob in a layout.
 fn blob(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.digest())
 }
 
-/// A document as JSON with its keys in order: the maps of `oci-spec` have none of their own.
+/// Serializes a document with sorted keys, since the maps of `oci-spec` have no fixed order.
 fn json(document: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     let mut value = serde_json::to_value(document)?;
     value.sort_all_objects();

@@ -1,9 +1,9 @@
-//! Packs the filter for those who run it: as OCI images, and as the folder of a release.
+//! Packs the filter for operators: as OCI images, and as the folder of a release.
 //!
-//! [`Module`] is the filter as `make build` makes it. [`image`] and [`artifact`] are the two forms of image that Istio and Envoy
-//! Gateway load, each as a [`Layout`]; [`bundle`] is the folder with everything. The same input gives the same bytes, so that a
-//! digest says what the image is made of, and not when. Nothing here talks to a registry: `skopeo`, `crane` and `oras` push
-//! what this writes.
+//! [`Module`] is the filter that `make build` writes. [`image`] and [`artifact`] pack it in the two
+//! variants of images that Istio and Envoy Gateway load, each as a [`Layout`]. [`bundle`] writes
+//! the folder of a release. The same input always gives the same bytes and digests. This program
+//! does not connect to registries: `skopeo`, `crane` and `oras` push the layouts that it writes.
 
 mod artifact;
 mod bundle;
@@ -22,17 +22,18 @@ use layout::Layout;
 use module::Module;
 use version::Version;
 
-/// What each command prints, and which field takes it.
-const DIGESTS: &str = "Two digests are printed, and each is the `sha256` of some field, as 64 digits without `sha256:`
-  manifest  what a registry calls the image, as in oci://registry/name@sha256:...
-            Istio's WasmPlugin with an oci:// URL; Envoy Gateway's source of type Image
-  module    the .wasm file alone
-            Istio's WasmPlugin with an http:// or https:// URL; Envoy Gateway's
-            source of type HTTP; Envoy's own `remote`";
+/// The help about the digests that each command prints.
+const DIGESTS: &str = "The command prints two digests. Pin them in the `sha256` field of the proxy's configuration,
+as 64 hexadecimal digits without `sha256:`.
+  manifest  the digest of the image, as in oci://registry/name@sha256:...
+            For Istio's WasmPlugin with an oci:// URL, and Envoy Gateway's source of type Image
+  module    the digest of the .wasm file
+            For Istio's WasmPlugin with an http:// or https:// URL, Envoy Gateway's source of
+            type HTTP, and Envoy's own `remote`";
 
-/// Packs the filter for those who run it: as OCI images, and as the folder of a release.
+/// Packs the filter as OCI images and as the folder of a release.
 ///
-/// The same module and version give the same bytes and digests, always.
+/// The same module and version always give the same bytes and digests.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -41,39 +42,42 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the image that every registry takes, as an OCI image layout.
+    /// Write an image that every registry accepts, as an OCI image layout.
     ///
-    /// One layer holds `plugin.wasm`. Istio and Envoy Gateway load it. This is the form to use unless there is a reason for the
-    /// other.
+    /// Its only layer contains `plugin.wasm`. Istio and Envoy Gateway load it. Prefer it unless you
+    /// need an artifact.
     #[command(after_help = DIGESTS)]
     Image(Form),
-    /// Write the module as an OCI artifact, as an OCI image layout.
+    /// Write an OCI artifact, as an OCI image layout.
     ///
-    /// One layer says what the module is for, and one is the bare module. Istio and Envoy Gateway load it; not every registry
-    /// takes it.
+    /// One layer describes the runtime, and one is the module itself. Istio and Envoy Gateway load
+    /// it, but not every registry accepts it.
     #[command(after_help = DIGESTS)]
     Artifact(Form),
-    /// Write the folder of a release: module, both images, trafficctl, schema, dashboard, alert rules, licence and checksums.
+    /// Write the folder of a release.
+    ///
+    /// It contains the module, both images, trafficctl, schema, dashboard, alert rules, licence and
+    /// checksums.
     #[command(after_help = DIGESTS)]
     Bundle(bundle::Arguments),
 }
 
-/// What an image is made of, and where it goes.
+/// The inputs of an image, and its folder.
 #[derive(Args)]
 struct Form {
-    /// The filter, as `make build` makes it.
+    /// The filter that `make build` writes.
     #[arg(long, value_name = "FILE")]
     module: PathBuf,
-    /// The version, which is the image's tag too.
+    /// The version. It is also the tag of the image.
     #[arg(long, value_name = "VERSION")]
     version: Version,
-    /// The folder to write, which is new, empty, or from an earlier run.
+    /// The folder to write. It must be new, empty, or written by an earlier run.
     #[arg(long, value_name = "FOLDER")]
     output: PathBuf,
 }
 
 impl Form {
-    /// Packs the module, and returns what to print.
+    /// Packs the module, and returns the report to print.
     fn write(&self, pack: fn(&Module, &Version) -> anyhow::Result<Layout>) -> anyhow::Result<String> {
         let module = Module::read(&self.module)?;
         let layout = pack(&module, &self.version)?;

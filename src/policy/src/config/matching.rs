@@ -1,111 +1,94 @@
 //! Matches as written.
 
-use std::fmt;
+use super::from_node::{FromNode, object};
+use super::node::Node;
+use super::unreadable::Unreadable;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-
-use super::given;
-use super::node::ONE_OR_LIST;
-
-/// A match object, or a list of them of which one must match.
+/// A match object, or a list of them, one of which must hold.
 #[derive(Debug)]
-pub struct MatchConfig {
-    pub alternatives: Vec<MatchFields>,
-    /// Whether it was written as a list: places in it have a number.
-    pub is_list: bool,
+pub enum MatchConfig {
+    One(Box<MatchFields>),
+    AnyOf(Vec<MatchFields>),
 }
 
-/// What a match object says. All that is there must hold.
-#[derive(Debug, Default, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MatchFields {
-    /// The path without its query string.
-    #[serde(default, deserialize_with = "given")]
-    pub path: Option<PathFields>,
-    /// Methods in upper case.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
-    #[serde(default, deserialize_with = "given")]
-    pub methods: Option<Vec<String>>,
-    /// Hosts: `example.com`, or `*.example.com` for all under it. Case and port make no difference.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub hosts: Option<Vec<String>>,
-    /// Headers, all of which must hold. Names are case-insensitive.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub headers: Option<Vec<ValueFields>>,
-    /// Cookies, all of which must hold. Names are case-sensitive.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub cookies: Option<Vec<ValueFields>>,
-    /// Query parameters, all of which must hold, as they were sent. Names are case-sensitive.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub query: Option<Vec<ValueFields>>,
-    /// Networks, one of which has the client's address, in CIDR notation: `10.0.0.0/8`, `2001:db8::/32`.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub source_ip: Option<Vec<String>>,
-    /// Envoy attributes that are texts, all of which must hold.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    #[serde(default, deserialize_with = "given")]
-    pub properties: Option<Vec<PropertyFields>>,
+object! {
+    /// The fields of a match object. All that are present must hold.
+    pub struct MatchFields {
+        /// The path without its query string.
+        optional path: PathFields,
+        /// Methods, one of which must be that of the request, in upper case.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^[A-Z0-9!#$%&\'*+.^_`|~-]+$"))))]
+        optional methods: Vec<String>,
+        /// Hosts, one of which must be the authority: `example.com`, or `*.example.com` for all under
+        /// it. Case and port make no difference.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional hosts: Vec<String>,
+        /// Headers, all of which must hold. Names are case-insensitive.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional headers: Vec<ValueFields>,
+        /// Cookies, all of which must hold. Names are case-sensitive.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional cookies: Vec<ValueFields>,
+        /// Query parameters, all of which must hold, as they were sent. Names are case-sensitive.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional query: Vec<ValueFields>,
+        /// Networks, one of which must contain the client's address, in CIDR notation: `10.0.0.0/8`,
+        /// `2001:db8::/32`.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional source_ip: Vec<String>,
+        /// Envoy attributes that are strings, all of which must hold.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional properties: Vec<PropertyFields>,
+    }
 }
 
-/// A path: one of these.
-#[derive(Debug, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["exact"] }, { "required": ["prefix"] }, { "required": ["regex"] }])))]
-#[serde(deny_unknown_fields)]
-pub struct PathFields {
-    /// The whole path.
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
-    #[serde(default, deserialize_with = "given")]
-    pub exact: Option<String>,
-    /// A prefix that ends at a segment: `/rank` takes `/rank`, `/rank/` and `/rank/x`, not `/ranking`.
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
-    #[serde(default, deserialize_with = "given")]
-    pub prefix: Option<String>,
-    /// A regex of Rust's regex-lite for the whole path.
-    #[serde(default, deserialize_with = "given")]
-    pub regex: Option<String>,
+object! {
+    /// A comparison of the path: exactly one of these.
+    #[cfg_attr(feature = "schema", schemars(extend("oneOf" = super::schema::one_of(["exact", "prefix", "regex"]))))]
+    pub struct PathFields {
+        /// The whole path.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
+        optional exact: String,
+        /// A prefix that ends at a segment: `/rank` takes `/rank`, `/rank/` and `/rank/x`, not
+        /// `/ranking`.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
+        optional prefix: String,
+        /// A regex for the whole path, in the syntax of Rust's regex-lite.
+        optional regex: String,
+    }
 }
 
-/// Declares a struct with the fields of a text comparison beside its own. (serde's `flatten` would not know an unknown
-/// field.)
-macro_rules! with_text_fields {
-    ($(#[$doc:meta])* $name:ident { $own_doc:literal $own:ident: $type:ty }) => {
-        $(#[$doc])*
-        #[derive(Debug, serde::Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("oneOf" = [{ "required": ["exact"] }, { "required": ["prefix"] }, { "required": ["suffix"] }, { "required": ["contains"] }, { "required": ["regex"] }, { "required": ["present"] }])))]
-        #[serde(deny_unknown_fields)]
-        pub struct $name {
-            #[doc = $own_doc]
-            pub $own: $type,
-            /// The whole value; up to 1024 bytes, as all comparisons.
-            #[serde(default, deserialize_with = "given")]
-            pub exact: Option<String>,
-            /// What the value starts with.
-            #[serde(default, deserialize_with = "given")]
-            pub prefix: Option<String>,
-            /// What the value ends with.
-            #[serde(default, deserialize_with = "given")]
-            pub suffix: Option<String>,
-            /// What the value has in it.
-            #[serde(default, deserialize_with = "given")]
-            pub contains: Option<String>,
-            /// A regex of Rust's regex-lite for the whole value.
-            #[serde(default, deserialize_with = "given")]
-            pub regex: Option<String>,
-            /// `true`: whatever the value; `false`: there is none.
-            #[serde(default, deserialize_with = "given")]
-            pub present: Option<bool>,
-            /// Whether it holds where no value compares so. Default: `false`.
-            #[serde(default)]
-            pub invert: bool,
-            /// Whether the case of ASCII letters makes no difference. Default: `false`.
-            #[serde(default)]
-            pub ignore_case: bool,
+/// Declares an object with the fields of a comparison beside its own.
+macro_rules! object_with_comparison {
+    ($(#[$doc:meta])* pub struct $name:ident { $(#[$own_doc:meta])* required $own:ident: $type:ty, }) => {
+        object! {
+            $(#[$doc])*
+            #[cfg_attr(
+                feature = "schema",
+                schemars(extend("oneOf" = super::schema::one_of([
+                    "exact", "prefix", "suffix", "contains", "regex", "present",
+                ])))
+            )]
+            pub struct $name {
+                $(#[$own_doc])*
+                required $own: $type,
+                /// The whole value; up to 1024 bytes, as in all comparisons.
+                optional exact: String,
+                /// A prefix of the value.
+                optional prefix: String,
+                /// A suffix of the value.
+                optional suffix: String,
+                /// A part of the value.
+                optional contains: String,
+                /// A regex for the whole value, in the syntax of Rust's regex-lite.
+                optional regex: String,
+                /// `true`: there is a value; `false`: there is none.
+                optional present: bool,
+                /// Whether the condition holds where the comparison does not. Default: `false`.
+                default invert: bool,
+                /// Whether the comparison ignores the case of ASCII letters. Default: `false`.
+                default ignore_case: bool,
+            }
         }
 
         impl $name {
@@ -126,17 +109,23 @@ macro_rules! with_text_fields {
     };
 }
 
-with_text_fields! {
+object_with_comparison! {
     /// A header, cookie or query parameter.
-    ValueFields { "The name." name: String }
+    pub struct ValueFields {
+        /// Its name.
+        required name: String,
+    }
 }
 
-with_text_fields! {
-    /// An attribute of the proxy's.
-    PropertyFields { "The path of the attribute." path: Vec<String> }
+object_with_comparison! {
+    /// An Envoy attribute.
+    pub struct PropertyFields {
+        /// Its path.
+        required path: Vec<String>,
+    }
 }
 
-/// A comparison of a text: one of these, and how.
+/// A comparison: exactly one of these, and how.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TextFields<'a> {
     pub exact: Option<&'a str>,
@@ -149,27 +138,12 @@ pub struct TextFields<'a> {
     pub ignore_case: bool,
 }
 
-impl<'de> Deserialize<'de> for MatchConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MatchVisitor;
-
-        impl<'de> Visitor<'de> for MatchVisitor {
-            type Value = MatchConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a match (an object) or a list of them")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let is_list = access.size_hint().is_some();
-                let mut alternatives = Vec::new();
-                while let Some(fields) = access.next_element()? {
-                    alternatives.push(fields);
-                }
-                Ok(MatchConfig { alternatives, is_list })
-            }
+impl FromNode for MatchConfig {
+    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+        match node {
+            Node::Object(_) => MatchFields::from_node(node).map(|fields| Self::One(Box::new(fields))),
+            Node::List(_) => Vec::from_node(node).map(Self::AnyOf),
+            _ => Err(node.is_not("a match (an object) or a list of them")),
         }
-
-        deserializer.deserialize_newtype_struct(ONE_OR_LIST, MatchVisitor)
     }
 }

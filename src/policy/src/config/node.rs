@@ -1,23 +1,16 @@
-//! A JSON document as a tree, and serde's way from the tree to the types.
+//! A JSON document as a tree.
 //!
-//! serde_json could fill the types directly, but it takes a list for a struct, keeps the last of two equal keys, and
-//! doesn't know where in the document it is. Here every error bears its place.
+//! serde_json could fill the types directly, but it accepts a list for a struct, keeps the last of
+//! two equal keys, and doesn't know where in the document it is. Here every error has its place.
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    Visitor,
-};
-use serde::forward_to_deserialize_any;
+use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{PolicyError, decimal};
+use super::unreadable::Unreadable;
+use crate::decimal::decimal;
+use crate::finding::Fault;
 use crate::placement::{fnv1a, mix};
-
-/// The name that a type gives to be handed either a list, whose size is known, or an object as the one element of a list
-/// whose size is not.
-pub(super) const ONE_OR_LIST: &str = "one or list";
 
 /// A JSON value. Numbers are doubles, as in Istio.
 #[derive(Debug)]
@@ -32,8 +25,8 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// A hash of what the document says: layout, the order of keys and the form of numbers make no difference, which
-    /// control planes change on the way.
+    /// A hash of what the document says. Layout, the order of keys and the form of numbers make no
+    /// difference: control planes change them on the way.
     pub(super) fn hash(&self) -> u64 {
         match self {
             Self::Null => 1,
@@ -48,23 +41,63 @@ impl Node {
         }
     }
 
-    fn unexpected(&self) -> Unexpected<'_> {
-        match self {
-            Self::Null => Unexpected::Unit,
-            Self::Bool(value) => Unexpected::Bool(*value),
-            Self::Number(value) => Unexpected::Float(*value),
-            Self::Text(text) => Unexpected::Str(text),
-            Self::List(_) => Unexpected::Seq,
-            Self::Object(_) => Unexpected::Map,
+    /// The members of an object, sorted by name. Two of the same name are an error.
+    pub(super) fn members(&self) -> Result<Members<'_>, Unreadable> {
+        let Self::Object(members) = self else { return Err(self.is_not("an object")) };
+        let mut members: Vec<&(String, Self)> = members.iter().collect();
+        members.sort_unstable_by_key(|(name, _)| name.as_str());
+        match members.array_windows().find(|[(name, _), (next, _)]| name == next) {
+            Some([(name, _), _]) => {
+                Err(Unreadable::new(Fault::new(format!("duplicate key {name:?}"), "keep one of them")))
+            }
+            None => Ok(Members(members)),
         }
     }
 
-    fn is_not(&self, expected: &dyn Expected) -> PolicyError {
-        PolicyError::invalid_type(self.unexpected(), expected)
+    /// A string that stands for one of a few words.
+    pub(super) fn word(&self) -> Result<&str, Unreadable> {
+        match self {
+            Self::Text(text) => Ok(text),
+            _ => Err(self.is_not("a string")),
+        }
+    }
+
+    /// The fault of a value that is not `expected`.
+    pub(super) fn is_not(&self, expected: &str) -> Unreadable {
+        let found = match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value) => format!("the number {}", decimal(*value)),
+            Self::Text(text) => format!("the string {text:?}"),
+            Self::List(_) => "a list".to_owned(),
+            Self::Object(_) => "an object".to_owned(),
+        };
+        Unreadable::new(Fault::new(format!("this is {found}"), format!("expected {expected}")))
     }
 }
 
-impl<'de> de::Deserialize<'de> for Node {
+/// The members of an object, sorted by name.
+pub(super) struct Members<'a>(Vec<&'a (String, Node)>);
+
+impl<'a> Members<'a> {
+    /// Checks that each member is one of the fields `known`.
+    pub(super) fn check_names(&self, known: &[&str]) -> Result<(), Unreadable> {
+        match self.iter().find(|(name, _)| !known.contains(name)) {
+            Some((name, _)) => Err(Unreadable::unknown_field(name, known).inside(name)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        self.0.iter().map(|(name, node)| (name.as_str(), node))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'a Node> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, node)| node)
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NodeVisitor;
 
@@ -117,172 +150,5 @@ impl<'de> de::Deserialize<'de> for Node {
         }
 
         deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-impl<'de> Deserializer<'de> for &'de Node {
-    type Error = PolicyError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
-        match self {
-            Node::Null => visitor.visit_unit(),
-            Node::Bool(value) => visitor.visit_bool(*value),
-            Node::Number(value) => visitor.visit_f64(*value),
-            Node::Text(text) => visitor.visit_borrowed_str(text),
-            Node::List(_) => self.deserialize_seq(visitor),
-            Node::Object(_) => self.deserialize_map(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
-        match self {
-            Node::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
-        match self {
-            Node::List(list) => visitor.visit_seq(Elements { nodes: list.iter(), n: Some(0) }),
-            _ => Err(self.is_not(&"a list")),
-        }
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PolicyError> {
-        let Node::Object(members) = self else { return Err(self.is_not(&"an object")) };
-        // Sorted, which also is the order in which a Named grows without moving what it has.
-        let mut members: Vec<&(String, Node)> = members.iter().collect();
-        members.sort_unstable_by_key(|(key, _)| key.as_str());
-        if let Some([(key, _), _]) = members.array_windows().find(|[(key, _), (next, _)]| key == next) {
-            return Err(PolicyError::new(format!("duplicate key {key:?}"), "keep one of them"));
-        }
-        visitor.visit_map(Members { members: members.into_iter(), current: None })
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, PolicyError> {
-        match self {
-            _ if name != ONE_OR_LIST => visitor.visit_newtype_struct(self),
-            Node::Object(_) => visitor.visit_seq(Elements { nodes: std::slice::from_ref(self).iter(), n: None }),
-            Node::List(list) => visitor.visit_seq(Elements { nodes: list.iter(), n: Some(0) }),
-            _ => Err(self.is_not(&visitor)),
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, PolicyError> {
-        self.deserialize_map(visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, PolicyError> {
-        match self {
-            Node::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            _ => Err(self.is_not(&"a string")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
-    }
-}
-
-struct Elements<'de> {
-    nodes: std::slice::Iter<'de, Node>,
-    /// The number of the next element; `None` for the one element that is not in a list.
-    n: Option<usize>,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'de> {
-    type Error = PolicyError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, PolicyError> {
-        let Some(node) = self.nodes.next() else { return Ok(None) };
-        let element = seed.deserialize(node).map(Some);
-        match &mut self.n {
-            Some(n) => {
-                *n += 1;
-                element.map_err(|error| error.in_element(*n - 1))
-            }
-            None => element,
-        }
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.n.map(|_| self.nodes.len())
-    }
-}
-
-struct Members<'de> {
-    members: std::vec::IntoIter<&'de (String, Node)>,
-    current: Option<&'de (String, Node)>,
-}
-
-impl<'de> MapAccess<'de> for Members<'de> {
-    type Error = PolicyError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, PolicyError> {
-        self.current = self.members.next();
-        let Some((key, _)) = self.current else { return Ok(None) };
-        let deserializer: StrDeserializer<'_, PolicyError> = key.as_str().into_deserializer();
-        seed.deserialize(deserializer).map(Some).map_err(|error| error.in_member(key))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, PolicyError> {
-        let Some((key, node)) = self.current else { return Err(PolicyError::custom("a value without a key")) };
-        seed.deserialize(node).map_err(|error| error.in_member(key))
-    }
-}
-
-impl de::Error for PolicyError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string(), "see the policy reference")
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let found = match unexpected {
-            Unexpected::Unit | Unexpected::Option => "null".to_owned(),
-            Unexpected::Bool(value) => value.to_string(),
-            Unexpected::Float(value) => format!("the number {}", decimal(value)),
-            Unexpected::Str(text) => format!("the string {text:?}"),
-            Unexpected::Seq => "a list".to_owned(),
-            Unexpected::Map => "an object".to_owned(),
-            _ => "something else".to_owned(),
-        };
-        Self::new(format!("this is {found}"), format!("expected {expected}"))
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::invalid_type(unexpected, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("{variant:?} is not known"), one_of(expected)).about(variant, expected)
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("unknown field {field:?}"), one_of(expected)).about(field, expected)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("there is no {field:?}"), "add it")
-    }
-}
-
-fn one_of(expected: &[&str]) -> String {
-    match expected {
-        [only] => format!("expected {only:?}"),
-        _ => format!("expected one of {}", expected.join(", ")),
     }
 }

@@ -1,34 +1,38 @@
-//! Reads the document.
-
-use serde::Deserialize;
+//! From the bytes of the plugin configuration to the policy as written.
 
 use super::PolicyConfig;
+use super::from_node::FromNode;
 use super::node::Node;
-use crate::error::PolicyError;
+use crate::finding::{Fault, Finding, Kind, Refused};
+use crate::place::Place;
 
-/// Reads the document, and its hash.
-pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), PolicyError> {
-    const STRING: &str = "give the policy as a google.protobuf.StringValue that holds its JSON text";
-    if json.is_empty() {
-        return Err(PolicyError::new("the plugin configuration is empty", STRING).in_policy());
-    }
-    let node: Node = serde_json::from_slice(json).map_err(|error| {
-        if is_protobuf_struct(json) {
-            let problem = "this is a google.protobuf.Struct in binary, which is how Envoy hands a Struct over";
-            return PolicyError::new(problem, STRING).in_policy();
-        }
-        let place = format!("line {} column {}", error.line(), error.column());
-        let words = error.to_string();
-        let words = words.strip_suffix(&format!(" at {place}")).unwrap_or(&words);
-        let error = PolicyError::new(format!("not valid JSON: {words}"), "the policy must be one valid JSON document");
-        PolicyError { place, ..error }
-    })?;
-    let config = PolicyConfig::deserialize(&node).map_err(PolicyError::in_policy)?;
+/// Reads the document. Returns the policy as written, and the hash of the document.
+pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), Refused> {
+    let node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
+    let config = PolicyConfig::from_node(&node)?;
     Ok((config, node.hash()))
 }
 
-/// Whether `bytes` are a protobuf `Struct` with at least one field: nothing but fields number 1 with a length, each
-/// of which starts with a key. Envoy hands a `Struct` over in this form, against its documentation.
+/// Why the bytes are no JSON document.
+fn not_json(bytes: &[u8], error: &serde_json::Error) -> Finding {
+    const STRING: &str = "give the policy as a google.protobuf.StringValue that contains its JSON text";
+    let of_all = |problem: &str| Fault::new(problem, STRING).of(Kind::Syntax).at(Place::root());
+    if bytes.is_empty() {
+        return of_all("the plugin configuration is empty");
+    }
+    if is_protobuf_struct(bytes) {
+        return of_all("this is a google.protobuf.Struct in binary: Envoy passes a Struct on in this form");
+    }
+    let place = Place::Text { line: error.line(), column: error.column() };
+    let words = error.to_string();
+    let words = words.strip_suffix(&format!(" at {place}")).unwrap_or(&words);
+    let remedy = "the policy must be one valid JSON document";
+    Fault::new(format!("not valid JSON: {words}"), remedy).of(Kind::Syntax).at(place)
+}
+
+/// Whether `bytes` are a protobuf `Struct` with at least one field: nothing except for fields with
+/// number 1 and a length, each of which starts with a key. Envoy passes a `Struct` on in this form,
+/// against its documentation.
 fn is_protobuf_struct(bytes: &[u8]) -> bool {
     const FIELD_1_WITH_LENGTH: u8 = 0x0a;
     let mut rest = bytes;

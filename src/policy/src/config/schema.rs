@@ -1,16 +1,18 @@
-//! The JSON Schema of the document, from its types: what editors complete and validate with.
+//! The JSON Schema of the document, made from its types, for editors.
 //!
-//! It knows the shape; sums of shares, names and regexes are judged by the compiler alone.
+//! It describes the shape. Only the compiler judges sums of shares, names and regexes.
 
 use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::matching::{MatchConfig, MatchFields};
-use super::{AffinityConfig, AffinityFields, Fraction, PolicyConfig, Rate, ShadowConfig, ShadowFields, Share, Whole};
+use super::{
+    AffinityConfig, AffinityFields, Fraction, MatchConfig, MatchFields, PolicyConfig, Rate, ShadowConfig, ShadowFields,
+    Share, Whole,
+};
 use crate::named::Named;
 
 /// The JSON Schema (draft 2020-12) of the policy, with descriptions.
@@ -24,9 +26,23 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
-/// Fields may be left out, but not `null`: an option's schema is that of its value. `affinity` alone says so by a `const`.
+/// The rule that exactly one of `fields` is present.
+pub(super) fn one_of<const N: usize>(fields: [&str; N]) -> Value {
+    fields.map(|field| json!({ "required": [field] })).into_iter().collect()
+}
+
+/// The names of the required fields among `fields`, each with its kind.
+pub(super) fn required(fields: &[(&str, &'static str)]) -> Vec<&'static str> {
+    fields.iter().filter(|(kind, _)| *kind == "required").map(|(_, name)| *name).collect()
+}
+
+/// Fields may be absent, but not `null`: an option's schema is that of its value. Only `affinity`
+/// allows `null`, by a `const`.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
+    if object.get("required").is_some_and(|names| names.as_array().is_some_and(Vec::is_empty)) {
+        object.remove("required");
+    }
     if object.get("default") == Some(&Value::Null) {
         object.remove("default");
     }
@@ -47,7 +63,7 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// Gives a type the schema that an expression makes of the generator.
+/// Gives a type the schema that an expression makes with the generator.
 macro_rules! schema_of {
     ($type:ty, $name:literal, $generator:ident => $schema:expr) => {
         impl JsonSchema for $type {
@@ -86,13 +102,13 @@ schema_of!(Fraction, "Fraction", _generator => json_schema!({
 }));
 
 schema_of!(Rate, "Rate", _generator => json_schema!({
-    "description": "Events a second.", "type": "number", "exclusiveMinimum": 0
+    "description": "Events per second.", "type": "number", "exclusiveMinimum": 0
 }));
 
 schema_of!(Whole, "Whole", _generator => json_schema!({ "type": "integer", "minimum": 0 }));
 
 schema_of!(MatchConfig, "Match", generator => json_schema!({
-    "description": "A match, or a list of matches one of which must hold.",
+    "description": "A match, or a list of matches, one of which must hold.",
     "anyOf": [
         generator.subschema_for::<MatchFields>(),
         { "type": "array", "items": generator.subschema_for::<MatchFields>(), "minItems": 1 }
@@ -100,7 +116,7 @@ schema_of!(MatchConfig, "Match", generator => json_schema!({
 }));
 
 schema_of!(AffinityConfig, "Affinity", generator => json_schema!({
-    "description": "Session affinity; `null` for none.",
+    "description": "Session affinity; `null` for no affinity.",
     "anyOf": [{ "const": null }, generator.subschema_for::<AffinityFields>()]
 }));
 
@@ -108,3 +124,36 @@ schema_of!(ShadowConfig, "Shadow", generator => json_schema!({
     "description": "A fraction, or an object with options.",
     "anyOf": [generator.subschema_for::<Fraction>(), generator.subschema_for::<ShadowFields>()]
 }));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MAX_AGE_S, MAX_BODY_BYTES, MAX_IN_FLIGHT, TIMEOUT_MS};
+
+    #[test]
+    fn a_description_states_the_limits_that_are_enforced() {
+        let schema = schema();
+        for (object, field, range) in [
+            ("CookieFields", "max_age_s", MAX_AGE_S),
+            ("ShadowFields", "timeout_ms", TIMEOUT_MS),
+            ("ShadowFields", "max_body_bytes", MAX_BODY_BYTES),
+            ("ShadowFields", "max_in_flight", MAX_IN_FLIGHT),
+        ] {
+            let field = &schema["$defs"][object]["properties"][field];
+            assert_eq!((field["minimum"].as_u64(), field["maximum"].as_u64()), (Some(range.min), Some(range.max)));
+            let description = field["description"].as_str().unwrap();
+            assert!(description.contains(&format!("{} to {}", range.min, range.max)), "{description}");
+            let default = range.default.map_or("Default: until".to_owned(), |default| format!("Default: {default}"));
+            assert!(description.replace('\n', " ").contains(&default), "{description}");
+        }
+    }
+
+    #[test]
+    fn only_required_fields_are_required() {
+        let schema = schema();
+        assert_eq!(schema["required"], json!(["endpoints"]));
+        assert_eq!(schema["$defs"]["EndpointConfig"]["required"], json!(["name", "traffic"]));
+        assert_eq!(schema["$defs"]["CohortConfig"]["required"], json!(["name", "match", "traffic"]));
+        assert_eq!(schema["$defs"]["AffinityFields"].get("required"), None);
+    }
+}

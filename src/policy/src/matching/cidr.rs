@@ -3,42 +3,33 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::finding::Fault;
+
 /// A network of addresses in CIDR notation, IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Cidr {
     address: IpAddr,
     prefix_bits: u32,
 }
 
-/// Why a text is not a network.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NotCidr {
-    /// Not an address, or one without its number of bits, or with too many.
-    Malformed,
-    /// An address in a network; this is the network.
-    HostBits(String),
-}
-
 impl Cidr {
     /// Reads `10.0.0.0/8` or `2001:db8::/32`.
-    pub(crate) fn parse(text: &str) -> Result<Self, NotCidr> {
-        let (address, bits) = text.split_once('/').ok_or(NotCidr::Malformed)?;
-        let address: IpAddr = address.parse().map_err(|_| NotCidr::Malformed)?;
-        let is_number = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix_bits: u32 = bits.parse().ok().filter(|_| is_number).ok_or(NotCidr::Malformed)?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        if prefix_bits > width {
-            return Err(NotCidr::Malformed);
-        }
-        // A client's address is never of this form: it is taken for the IPv4 address that it is.
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        let problem = || format!("{text:?} is not a network");
+        let Some((address, prefix_bits)) = parts(text) else {
+            let remedy = "write it in CIDR notation: \"10.0.0.0/8\", \"192.0.2.1/32\" or \"2001:db8::/32\"";
+            return Err(Fault::new(problem(), remedy));
+        };
+        let is = |network: String| Fault::new(problem(), format!("the network is {network:?}"));
+        // A client's address never has this form: it is the IPv4 address that is mapped into it.
         if let (IpAddr::V6(mapped), Some(bits)) = (address, prefix_bits.checked_sub(96))
             && let Some(ipv4) = mapped.to_ipv4_mapped()
         {
-            return Err(NotCidr::HostBits(format!("{}/{bits}", network(ipv4.into(), bits))));
+            return Err(is(format!("{}/{bits}", network(ipv4.into(), bits))));
         }
         let network = network(address, prefix_bits);
         if network != address {
-            return Err(NotCidr::HostBits(format!("{network}/{prefix_bits}")));
+            return Err(is(format!("{network}/{prefix_bits}")));
         }
         Ok(Self { address, prefix_bits })
     }
@@ -49,7 +40,17 @@ impl Cidr {
     }
 }
 
-/// The first address of the network of `prefix_bits` that `ip` is in.
+/// The address and the number of bits of a network's text.
+fn parts(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let is_number = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
+    let prefix_bits: u32 = bits.parse().ok().filter(|_| is_number)?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    (prefix_bits <= width).then_some((address, prefix_bits))
+}
+
+/// The first address of the network of `prefix_bits` that contains `ip`.
 fn network(ip: IpAddr, prefix_bits: u32) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => {
@@ -92,11 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn a_string_that_is_no_network_is_refused() {
         for text in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/+8", "10.0.0.0/", "a/8"] {
-            assert_eq!(Cidr::parse(text), Err(NotCidr::Malformed), "{text}");
+            assert!(Cidr::parse(text).unwrap_err().remedy.contains("CIDR"), "{text}");
         }
-        assert_eq!(Cidr::parse("10.1.2.3/8"), Err(NotCidr::HostBits("10.0.0.0/8".into())));
-        assert_eq!(Cidr::parse("::ffff:10.0.0.0/104"), Err(NotCidr::HostBits("10.0.0.0/8".into())));
+        for text in ["10.1.2.3/8", "::ffff:10.0.0.0/104"] {
+            assert_eq!(Cidr::parse(text).unwrap_err().remedy, "the network is \"10.0.0.0/8\"", "{text}");
+        }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::finding::Fault;
+
 /// A host, or all hosts under a domain. Case and port make no difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HostPattern {
     /// This host.
     Exact(String),
@@ -12,8 +14,15 @@ pub(crate) enum HostPattern {
 }
 
 impl HostPattern {
-    /// Reads `example.com` or `*.example.com`; `None` for anything else.
-    pub(crate) fn parse(pattern: &str) -> Option<Self> {
+    /// Reads `example.com` or `*.example.com`.
+    pub(crate) fn parse(pattern: &str) -> Result<Self, Fault> {
+        Self::read(pattern).ok_or_else(|| {
+            let remedy = "write \"example.com\" or \"*.example.com\", without a port";
+            Fault::new(format!("{pattern:?} is not a host"), remedy)
+        })
+    }
+
+    fn read(pattern: &str) -> Option<Self> {
         let (host, is_wildcard) = match pattern.strip_prefix('*') {
             Some(suffix) => (suffix, true),
             None => (pattern, false),
@@ -26,7 +35,7 @@ impl HostPattern {
         is_valid.then_some(if is_wildcard { Self::Under(host) } else { Self::Exact(host) })
     }
 
-    /// Whether the authority `host`, with or without a port, is meant.
+    /// Whether the authority `host`, with or without a port, is such a host.
     pub(crate) fn matches(&self, host: &[u8]) -> bool {
         let host = without_port(host);
         match self {
@@ -90,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_no_pattern() {
+    fn a_string_that_is_no_host_is_refused() {
         for pattern in ["", "*", "*.", "*example.com", "a*.example.com", "example.com:80", "http://a", "a b", "a/b"] {
-            assert_eq!(HostPattern::parse(pattern), None, "{pattern}");
+            assert!(HostPattern::parse(pattern).is_err(), "{pattern}");
         }
     }
 }

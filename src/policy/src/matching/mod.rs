@@ -5,31 +5,37 @@ mod host;
 mod path;
 mod text;
 
-pub(crate) use cidr::{Cidr, NotCidr};
+pub(crate) use cidr::Cidr;
 pub(crate) use host::HostPattern;
 pub(crate) use path::PathRule;
 pub(crate) use text::{Kind, Text};
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
+use fnv::FnvHasher;
+
+use crate::names::Method;
+use crate::placement::fnv1a;
 use crate::request::Request;
 use crate::source::{Source, source_ip};
 
-/// Alternatives, one of which must match; without any rule in one of them, every request matches and none is read.
+/// Alternatives, one of which must match. An alternative without rules matches every request and
+/// reads nothing of it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Match(pub(crate) Vec<AllOf>);
+pub struct Match(pub(crate) Vec<AllOf>);
 
-/// Rules that must all hold, in the order in which they are asked: what costs least comes first.
+/// Rules that must all hold, in the order in which they are asked: the cheapest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct AllOf(pub(crate) Vec<Rule>);
 
 /// One thing that must hold of a request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum Rule {
     /// The path, without the query string.
     Path(PathRule),
     /// One of these methods.
-    Methods(Vec<String>),
+    Methods(Vec<Method>),
     /// One of these hosts.
     Hosts(Vec<HostPattern>),
     /// A value of a header, cookie, query parameter or property; `invert`: no such value.
@@ -44,7 +50,7 @@ impl Match {
         self.0.iter().any(|alternative| alternative.0.iter().all(|rule| rule.matches(request)))
     }
 
-    /// Whether every request that `other` matches surely matches this, too.
+    /// Whether this surely matches every request that `other` matches.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|narrow| self.0.iter().any(|wide| wide.covers(narrow)))
     }
@@ -85,14 +91,24 @@ impl Rule {
         }
     }
 
-    /// The path prefixes under which everything lies that obeys this rule.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = Self> {
+    /// A hash by which equal rules are found.
+    pub(crate) fn digest(&self) -> u64 {
+        if let Self::Path(PathRule::Prefix(prefix)) = self {
+            return digest_of_prefix(prefix);
+        }
+        let mut hasher = FnvHasher::default();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The digests of the path prefixes that cover this rule.
+    pub(crate) fn digests_of_prefixes(&self) -> impl Iterator<Item = u64> {
         let path = match self {
             Self::Path(rule) => rule.as_path(),
             _ => None,
         };
         let ends = path.into_iter().flat_map(|path| path.match_indices('/').map(|(end, _)| end).chain([path.len()]));
-        ends.filter_map(move |end| Some(Self::Path(PathRule::prefix(path?.get(..end)?))))
+        ends.filter_map(move |end| Some(digest_of_prefix(path?.get(..end)?)))
     }
 
     fn header(&self) -> Option<&str> {
@@ -125,7 +141,10 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(rule) => rule.fmt(f),
-            Self::Methods(methods) => write!(f, "method is {}", methods.join(" or ")),
+            Self::Methods(methods) => {
+                f.write_str("method is ")?;
+                write_joined(f, methods, " or ")
+            }
             Self::Hosts(patterns) => {
                 f.write_str("host is ")?;
                 write_joined(f, patterns, " or ")
@@ -150,8 +169,13 @@ fn write_joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], separa
     Ok(())
 }
 
+/// The digest of the rule that a path is under `prefix`, which has no `/` at its end.
+fn digest_of_prefix(prefix: &str) -> u64 {
+    fnv1a(prefix.as_bytes())
+}
+
 /// Whether `method` is one of `methods`.
-pub(crate) fn is_one_of(methods: &[String], method: Option<&[u8]>) -> bool {
+pub(crate) fn is_one_of(methods: &[Method], method: Option<&[u8]>) -> bool {
     method.is_some_and(|method| methods.iter().any(|known| known.as_bytes() == method))
 }
 
@@ -160,7 +184,7 @@ mod tests {
     use crate::policy::Policy;
 
     #[test]
-    fn a_match_is_told_in_words() {
+    fn a_match_is_described_in_words() {
         for (fields, expected) in [
             (r#""match": {}"#, "any request"),
             (r#""route": "/""#, "path is under /"),
@@ -183,7 +207,7 @@ mod tests {
         ] {
             let policy = format!(r#"{{"endpoints": [{{"name": "e", "traffic": {{"v1": 1}}, {fields}}}]}}"#);
             let policy = Policy::from_json(policy.as_bytes()).unwrap().policy;
-            assert_eq!(policy.endpoints[0].matching(), expected, "{fields}");
+            assert_eq!(policy.endpoints[0].matching.to_string(), expected, "{fields}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Paths.
+//! Rules for paths.
 
 use std::fmt;
 
 use super::Text;
 
 /// A rule for a path without its query string.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum PathRule {
     /// A prefix that ends at a segment; without a trailing `/`, so that `""` stands for every path.
     Prefix(String),
@@ -19,10 +19,10 @@ impl PathRule {
         Self::Prefix(prefix.trim_end_matches('/').to_owned())
     }
 
-    /// Whether `path`, without a query string, obeys the rule.
+    /// Whether `path`, without a query string, obeys this rule.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         match self {
-            // What tells most paths apart comes first.
+            // The cheapest test that tells most paths apart comes first.
             Self::Prefix(prefix) => {
                 let rest = path.get(prefix.len()..);
                 rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))

@@ -1,15 +1,16 @@
-//! Texts that a value is compared with.
+//! Comparisons of a value.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex_lite::Regex;
 
 /// A comparison of a value, in bytes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Text {
     kind: Kind,
     pattern: String,
-    /// Of ASCII letters.
+    /// Whether the case of ASCII letters makes no difference.
     ignore_case: bool,
 }
 
@@ -20,7 +21,7 @@ pub(crate) enum Kind {
     Prefix,
     Suffix,
     Contains,
-    /// The whole value; one that is not UTF-8 doesn't match.
+    /// The whole value. A value that is not UTF-8 doesn't match.
     Regex(Regex),
     /// Any value.
     Present,
@@ -69,6 +70,13 @@ impl fmt::Display for Text {
     }
 }
 
+impl Hash for Kind {
+    /// Equal kinds have equal hashes; a regex differs by its pattern, which [`Text`] hashes.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+    }
+}
+
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -109,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_exact_text_in_its_own_case_takes_one_value() {
+    fn only_an_exact_comparison_that_minds_case_takes_a_single_value() {
         let text = |kind, ignore_case| Text::new(kind, "a".to_owned(), ignore_case);
         assert_eq!(text(Kind::Exact, false).as_exact(), Some(b"a".as_slice()));
         assert_eq!(text(Kind::Exact, true).as_exact(), None);
@@ -117,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn regexes_of_the_same_text_are_equal() {
+    fn regexes_with_the_same_pattern_are_equal() {
         let regex = |pattern| Kind::Regex(Regex::new(pattern).unwrap());
         assert_eq!(regex("a"), regex("a"));
         assert_ne!(regex("a"), regex("b"));

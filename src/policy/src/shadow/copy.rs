@@ -1,29 +1,34 @@
-//! What a copy bears.
+//! The headers of copies.
 
-use super::{Callout, MARKER, Shadow, Skip};
+use super::outcome::Skip;
+use super::target::{Callout, Shadow};
 
-/// The headers of a request as it left for the upstream, without what no copy bears.
+/// The header that marks a copy. Its value is the name of the shadow's backend. A request with this
+/// header is never copied.
+pub const MARKER: &str = "x-traffic-shadow";
+
+/// The headers of a request as it was forwarded, without those that no copy has.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Original {
     headers: Vec<(String, String)>,
-    /// Whether it is a gRPC call.
+    /// Whether the request is a gRPC call.
     pub is_grpc: bool,
-    /// How many header values were left out because they are not UTF-8: the SDK's callouts take none.
+    /// How many header values were left out because they are not UTF-8. The SDK can't send them.
     pub omitted: usize,
 }
 
 impl Original {
-    /// Takes all of a request's headers, in order, without those of one hop, those that Envoy would obey, and those
-    /// for which `is_internal` holds: the ones that steer Envoy.
+    /// Takes all headers of a request, in order, except for hop-by-hop headers, headers that Envoy
+    /// would obey, and those for which `is_internal` holds, which control Envoy.
     ///
     /// # Errors
-    /// [`Skip::NotUtf8`] if what makes it a request (method, path, authority) can't be copied.
+    /// [`Skip::NotUtf8`] if the method, path or authority can't be copied.
     pub fn new(request: Vec<(String, Vec<u8>)>, is_internal: impl Fn(&str) -> bool) -> Result<Self, Skip> {
         let is_grpc =
             request.iter().any(|(name, value)| name == "content-type" && value.starts_with(b"application/grpc"));
         let mut original = Self { headers: Vec::with_capacity(request.len()), is_grpc, omitted: 0 };
         for (name, value) in request {
-            // gRPC wants it, and it can say nothing but that trailers are welcome.
+            // gRPC requires it. Its only possible value is `trailers`.
             let is_grpc_te = name == "te" && is_grpc;
             if (is_not_copied(&name) && !is_grpc_te) || name.starts_with("x-envoy-") || is_internal(&name) {
                 continue;
@@ -37,11 +42,11 @@ impl Original {
         if [":method", ":path", ":authority"].iter().all(is_there) { Ok(original) } else { Err(Skip::NotUtf8) }
     }
 
-    /// The headers of the copy for `shadow`: with its marker and with what its `callout` changes.
+    /// The headers of the copy for `shadow`, with its marker and with the changes of its `callout`.
     pub fn headers_for<'a>(&'a self, shadow: &'a Shadow, callout: &'a Callout) -> Vec<(&'a str, &'a str)> {
         let is_changed = |name: &str| {
-            callout.remove_headers.iter().any(|removed| removed == name)
-                || callout.set_headers.iter().any(|(set, _)| set == name)
+            callout.remove_headers.iter().any(|removed| *removed == *name)
+                || callout.set_headers.iter().any(|(set, _)| *set == *name)
         };
         let mut headers = Vec::with_capacity(self.headers.len() + callout.set_headers.len() + 1);
         for (name, value) in &self.headers {
@@ -51,17 +56,17 @@ impl Original {
                 _ => headers.push((name.as_str(), value.as_str())),
             }
         }
-        headers.extend(callout.set_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(callout.set_headers.iter().map(|(name, value)| (&**name, value.as_str())));
         headers.push((MARKER, &shadow.backend.name));
         headers
     }
 }
 
-/// Whether no copy bears the header `name`.
+/// Whether no copy has the header `name`.
 fn is_not_copied(name: &str) -> bool {
     matches!(
         name,
-        // Of one hop (RFC 9110, section 7.6.1).
+        // Hop-by-hop headers (RFC 9110, section 7.6.1).
         "connection"
             | "keep-alive"
             | "proxy-authenticate"
@@ -71,9 +76,9 @@ fn is_not_copied(name: &str) -> bool {
             | "trailer"
             | "transfer-encoding"
             | "upgrade"
-            // Envoy writes it anew; a wrong one keeps the upstream waiting for a body.
+            // Envoy sets it. A wrong one would keep the upstream waiting for a body.
             | "content-length"
-            // The body is sent along at once.
+            // The body is sent with the headers.
             | "expect"
             | ":protocol"
             | MARKER
@@ -86,7 +91,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::shadow::{Filter, Via};
+    use crate::ids::{EntryId, ShadowId};
+    use crate::shadow::target::{Entry, Filter, Via};
     use crate::traffic::Backend;
 
     fn callout() -> Callout {
@@ -102,8 +108,10 @@ mod tests {
     }
 
     fn shadow() -> Shadow {
-        let backend = Arc::new(Backend { name: "v3".into(), cluster: "cluster".into() });
-        Shadow::new(0, "e".into(), backend, 1.0, Filter::default(), Via::Mirror("unused".into()))
+        let backend = Arc::new(Backend { name: "v3".parse().unwrap(), cluster: "cluster".parse().unwrap() });
+        let via = Via::Mirror("unused".parse().unwrap());
+        let entry = Entry::new(EntryId::default(), backend, 1.0, Filter::default(), via);
+        entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)
     }
 
     fn original(headers: &[(&str, &[u8])]) -> Result<Original, Skip> {
@@ -113,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_bears_all_headers_in_order_but_those_of_one_hop_and_of_envoy() {
+    fn a_copy_has_all_headers_in_order_except_for_hop_by_hop_headers_and_those_of_envoy() {
         let original = original(&[
             ("connection", b"close"),
             ("accept", b"a"),
@@ -124,7 +132,7 @@ mod tests {
             ("content-length", b"5"),
             ("x-bytes", b"\xff"),
             ("cookie", b""),
-            ("x-traffic-shadow", b"of the client"),
+            ("x-traffic-shadow", b"from the client"),
         ])
         .unwrap();
         assert_eq!(original.omitted, 1);
@@ -148,8 +156,8 @@ mod tests {
             original(&[("cookie", b"a=1"), ("x-a", b"1"), ("x-a", b"2"), ("authorization", b"secret")]).unwrap();
         let callout = Callout {
             host: Some("shadow.example".into()),
-            remove_headers: vec!["authorization".into(), "cookie".into()],
-            set_headers: vec![("x-a".into(), "new".into()), ("x-b".into(), "3".into())],
+            remove_headers: ["authorization", "cookie"].map(|name| name.parse().unwrap()).to_vec(),
+            set_headers: vec![("x-a".parse().unwrap(), "new".into()), ("x-b".parse().unwrap(), "3".into())],
             ..callout()
         };
         assert_eq!(
@@ -166,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_grpc_request_says_that_trailers_are_welcome() {
+    fn a_copy_of_a_grpc_request_accepts_trailers() {
         let original = original(&[("content-type", b"application/grpc+proto"), ("te", b"trailers")]).unwrap();
         assert!(original.headers_for(&shadow(), &callout()).contains(&("te", "trailers")));
     }
 
     #[test]
-    fn what_is_no_request_without_a_value_that_is_not_utf_8_is_not_copied() {
+    fn a_request_whose_path_is_not_utf_8_is_not_copied() {
         let headers = [(":method", b"GET".as_slice()), (":path", b"/\xff"), (":authority", b"a")];
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         assert_eq!(Original::new(headers.collect(), |_| false), Err(Skip::NotUtf8));

@@ -1,23 +1,23 @@
-//! How many copies a second.
+//! Limits how many copies are sent per second.
 
 use std::time::Duration;
 
-/// A token bucket that holds one second's worth, as Envoy's own rate limits do. It starts full.
+/// A token bucket with room for one second's tokens, like Envoy's own rate limits. It starts full.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateLimit {
     per_second: f64,
     tokens: f64,
-    /// When it was filled up last, on any clock; a clock that is set back fills nothing.
+    /// When it was last filled, on any clock. A clock that is set back adds no tokens.
     filled: Duration,
 }
 
 impl RateLimit {
-    /// A limit of `per_second` events, above 0.
+    /// A limit of `per_second` events, which is above 0.
     pub fn new(per_second: f64) -> Self {
         Self { per_second, tokens: per_second.max(1.0), filled: Duration::ZERO }
     }
 
-    /// Whether one more event may happen at `now`.
+    /// Takes a token for an event at `now`; `false` if there is none left.
     pub fn take(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.filled).as_secs_f64();
         self.tokens = (self.tokens + passed * self.per_second).min(self.per_second.max(1.0));
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_events_than_the_limit_pass_in_the_long_run() {
+    fn in_the_long_run_no_more_events_pass_than_the_limit() {
         for per_second in [0.5, 1.0, 10.0, 500.0] {
             let mut limit = RateLimit::new(per_second);
             let start = Duration::from_secs(1_800_000_000);
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_neither_fills_nor_blocks() {
+    fn a_clock_that_is_set_back_neither_adds_tokens_nor_blocks() {
         let mut limit = RateLimit::new(1.0);
         assert!(limit.take(Duration::from_secs(100)));
         assert!(!limit.take(Duration::from_secs(50)));

@@ -1,4 +1,4 @@
-//! `artifact`.
+//! Tests of `artifact`.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn istio_finds_the_module_in_an_artifact() {
 }
 
 #[test]
-fn the_other_layer_says_what_the_module_is_for() {
+fn the_other_layer_describes_the_runtime() {
     let artifact = artifact();
     let (media_type, config) = &artifact.layers[0];
     assert_eq!(media_type, "application/vnd.module.wasm.config.v1+json");
@@ -30,7 +30,7 @@ fn the_other_layer_says_what_the_module_is_for() {
 }
 
 #[test]
-fn it_is_an_artifact_to_registries_and_its_files_have_names() {
+fn the_manifest_declares_an_artifact_and_names_its_files() {
     let manifest = artifact().manifest;
     assert_eq!(manifest["artifactType"], "application/vnd.module.wasm.config.v1+json");
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
@@ -40,7 +40,7 @@ fn it_is_an_artifact_to_registries_and_its_files_have_names() {
 }
 
 #[test]
-fn the_same_module_and_version_have_the_same_digest_for_ever() {
+fn the_same_module_and_version_have_the_same_digest_forever() {
     let report = Desk::new().ok(COMMAND);
     assert_eq!(printed(&report, "manifest"), "sha256:d1f471cfdd3fa484cc07b5615a783c17876216439405d05d88948701591f0215");
 }

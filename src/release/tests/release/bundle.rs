@@ -1,4 +1,4 @@
-//! `bundle`.
+//! Tests of `bundle`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use super::{Desk, contents, printed, wasm};
 
 const COMMAND: &str = "bundle --version 1.2.3 --module module.wasm --trafficctl trafficctl --output out";
 
-/// The program's name in the release.
+/// The file name of `trafficctl` in the release.
 fn program() -> String {
     format!("trafficctl-{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
-/// What `sha256sum` says of a release.
+/// Checks a release with `sha256sum`.
 fn sha256sum(release: &Path) -> Output {
     Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(release).output().unwrap()
 }
 
 #[test]
-fn it_holds_what_a_release_needs_and_nothing_else() {
+fn a_release_contains_the_documented_files_and_no_others() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     let out = desk.path("out");
@@ -42,7 +42,7 @@ fn it_holds_what_a_release_needs_and_nothing_else() {
 }
 
 #[test]
-fn the_program_can_be_run_and_the_folder_is_as_open_as_any() {
+fn the_program_is_executable_and_the_folder_has_the_usual_permissions() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     std::fs::create_dir(desk.path("plain")).unwrap();
@@ -52,7 +52,7 @@ fn the_program_can_be_run_and_the_folder_is_as_open_as_any() {
 }
 
 #[test]
-fn sha256sum_accepts_the_checksums_which_name_each_file() {
+fn sha256sum_accepts_the_checksums_of_every_file() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     let out = desk.path("out");
@@ -65,7 +65,7 @@ fn sha256sum_accepts_the_checksums_which_name_each_file() {
 }
 
 #[test]
-fn the_archives_are_the_layouts_of_the_other_commands() {
+fn the_archives_contain_the_layouts_of_the_other_commands() {
     let desk = Desk::new();
     let report = desk.ok(COMMAND);
     for form in ["image", "artifact"] {
@@ -85,7 +85,7 @@ fn a_second_run_writes_the_same_bytes_over_the_first() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     let first = contents(&desk.path("out"));
-    // What tells one run from the next must not matter: the time, and the times of the files.
+    // Neither the current time nor the times of the files may matter.
     desk.put("module.wasm", wasm());
     desk.ok(COMMAND);
     assert_eq!(contents(&desk.path("out")), first);
@@ -93,7 +93,7 @@ fn a_second_run_writes_the_same_bytes_over_the_first() {
 }
 
 #[test]
-fn a_folder_with_other_things_stays_as_it_is() {
+fn a_folder_with_other_contents_is_left_unchanged() {
     for other in ["out/notes", "out/below/notes"] {
         let desk = Desk::new();
         desk.ok(COMMAND);
@@ -101,41 +101,41 @@ fn a_folder_with_other_things_stays_as_it_is() {
         desk.put(other, "mine");
         let before = contents(&desk.path("out"));
         let error = desk.refused(COMMAND);
-        assert!(error.contains("out holds what an earlier run did not write"), "{error}");
+        assert!(error.contains("out was not written by an earlier run"), "{error}");
         assert_eq!(contents(&desk.path("out")), before);
     }
 }
 
 #[test]
-fn a_folder_of_somebody_else_with_checksums_stays_as_it_is() {
+fn a_foreign_folder_with_checksums_is_left_unchanged() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("out")).unwrap();
     desk.put("out/notes", "mine");
     desk.put("out/SHA256SUMS", format!("{}  notes\n", digest(b"mine").trim_start_matches("sha256:")));
     assert!(sha256sum(&desk.path("out")).status.success());
     let error = desk.refused(COMMAND);
-    assert!(error.contains("out holds what an earlier run did not write"), "{error}");
+    assert!(error.contains("out was not written by an earlier run"), "{error}");
     assert!(desk.path("out/notes").exists());
 }
 
 #[test]
-fn an_empty_folder_is_written() {
+fn an_empty_folder_is_filled() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("out")).unwrap();
     desk.ok(COMMAND);
 }
 
 #[test]
-fn a_file_where_the_folder_should_be_stays_as_it_is() {
+fn a_file_in_place_of_the_folder_is_left_unchanged() {
     let desk = Desk::new();
     desk.put("out", "mine");
     let error = desk.refused(COMMAND);
-    assert!(error.contains("can't look into out"), "{error}");
+    assert!(error.contains("can't list out"), "{error}");
     assert_eq!(std::fs::read(desk.path("out")).unwrap(), b"mine");
 }
 
 #[test]
-fn a_program_that_is_not_there_is_named() {
+fn the_error_names_a_missing_program() {
     let desk = Desk::new();
     let error = desk.refused(&COMMAND.replace("--trafficctl trafficctl", "--trafficctl none"));
     assert!(error.contains("can't read the program none: build it with `make trafficctl`"), "{error}");
@@ -143,7 +143,7 @@ fn a_program_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_run_leaves_nothing_beside_the_folder() {
+fn a_run_leaves_nothing_next_to_the_folder() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     desk.ok(COMMAND);

@@ -1,4 +1,4 @@
-//! `image`.
+//! Tests of `image`.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn istio_finds_the_module_in_a_standard_image() {
 }
 
 #[test]
-fn the_layer_is_plugin_wasm_alone_and_says_nothing_of_who_made_it_when() {
+fn the_layer_contains_only_plugin_wasm_without_owner_or_time() {
     let image = image();
     let [(_, layer)] = image.layers.as_slice() else { panic!("{}", image.manifest) };
     let mut gzip = flate2::read::GzDecoder::new(layer.as_slice());
@@ -39,7 +39,7 @@ fn the_layer_is_plugin_wasm_alone_and_says_nothing_of_who_made_it_when() {
 }
 
 #[test]
-fn the_configuration_names_what_is_in_the_layer() {
+fn the_configuration_has_the_digest_of_the_layer() {
     let image = image();
     let mut layer = Vec::new();
     std::io::copy(&mut flate2::read::GzDecoder::new(image.layers[0].1.as_slice()), &mut layer).unwrap();
@@ -50,28 +50,28 @@ fn the_configuration_names_what_is_in_the_layer() {
 }
 
 #[test]
-fn the_tag_is_the_version_and_the_manifest_says_what_it_is() {
+fn the_tag_is_the_version_and_the_manifest_is_annotated() {
     let image = image();
     assert_eq!(image.descriptor["annotations"], json!({ "org.opencontainers.image.ref.name": "1.2.3" }));
-    let said = json!({
+    let expected = json!({
         "module.wasm.image/variant": "compat",
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.title": "traffic-policy",
         "org.opencontainers.image.version": "1.2.3",
     });
-    assert_eq!(image.manifest["annotations"], said);
+    assert_eq!(image.manifest["annotations"], expected);
 }
 
-/// An operator pins the digest: a build that gives another one for the same module is a change that the changelog must name. The
-/// compressor's next version may do that.
+/// Operators pin the digest. If it changes for the same module, say so in the changelog. A new
+/// version of the compressor may change it.
 #[test]
-fn the_same_module_and_version_have_the_same_digest_for_ever() {
+fn the_same_module_and_version_have_the_same_digest_forever() {
     let report = Desk::new().ok(COMMAND);
     assert_eq!(printed(&report, "manifest"), "sha256:9be02542d1944a0cfa28d72993605cdb86286f39f591bc553c4853ad16f90397");
 }
 
 #[test]
-fn another_version_leaves_nothing_of_the_first() {
+fn a_new_version_replaces_the_old_one_completely() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     desk.ok(&COMMAND.replace("1.2.3", "1.2.4"));
@@ -81,20 +81,20 @@ fn another_version_leaves_nothing_of_the_first() {
 }
 
 #[test]
-fn a_folder_with_other_things_stays_as_it_is() {
+fn a_folder_with_other_contents_is_left_unchanged() {
     for other in ["out/notes", "out/blobs/sha256/0123"] {
         let desk = Desk::new();
         desk.ok(COMMAND);
         desk.put(other, "mine");
         let before = contents(&desk.path("out"));
         let error = desk.refused(COMMAND);
-        assert!(error.contains("out holds what an earlier run did not write"), "{error}");
+        assert!(error.contains("out was not written by an earlier run"), "{error}");
         assert_eq!(contents(&desk.path("out")), before);
     }
 }
 
 #[test]
-fn a_layout_with_another_image_stays_as_it_is() {
+fn a_layout_with_another_image_is_left_unchanged() {
     let desk = Desk::new();
     desk.ok(COMMAND);
     let index = desk.path("out/index.json");
@@ -103,18 +103,18 @@ fn a_layout_with_another_image_stays_as_it_is() {
     manifests.push(manifests[0].clone());
     std::fs::write(&index, document.to_string()).unwrap();
     let error = desk.refused(COMMAND);
-    assert!(error.contains("out holds what an earlier run did not write"), "{error}");
+    assert!(error.contains("out was not written by an earlier run"), "{error}");
     assert_eq!(std::fs::read_to_string(&index).unwrap(), document.to_string());
 }
 
 #[test]
-fn an_image_of_somebody_else_stays_as_it_is() {
+fn a_foreign_image_is_left_unchanged() {
     let desk = Desk::new();
     let report = desk.ok(COMMAND);
     let manifest = desk.path("out/blobs").join(printed(&report, "manifest").replace(':', "/"));
-    let theirs = std::fs::read_to_string(&manifest).unwrap().replace("traffic-policy", "other-policy");
-    std::fs::write(&manifest, &theirs).unwrap();
+    let foreign = std::fs::read_to_string(&manifest).unwrap().replace("traffic-policy", "other-policy");
+    std::fs::write(&manifest, &foreign).unwrap();
     let error = desk.refused(COMMAND);
-    assert!(error.contains("out holds what an earlier run did not write"), "{error}");
-    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), theirs);
+    assert!(error.contains("out was not written by an earlier run"), "{error}");
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), foreign);
 }

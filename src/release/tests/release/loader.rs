@@ -1,5 +1,6 @@
-//! The rules of Istio's fetcher (`pkg/wasm/imagefetcher.go`), which Envoy Gateway has too, written anew: nothing is shared with
-//! the program.
+//! Loads an image as Istio's fetcher does (`pkg/wasm/imagefetcher.go`), and Envoy Gateway's, too.
+//!
+//! It shares no code with the program.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,13 +8,13 @@ use std::path::Path;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The digest of bytes, as registries write it.
+/// The digest of bytes, in the notation of registries.
 pub fn digest(bytes: &[u8]) -> String {
     let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
 }
 
-/// An image in a layout, whose blobs are what their descriptors say.
+/// An image in a layout, whose blobs match their descriptors.
 pub struct Image {
     pub descriptor: Value,
     pub manifest: Value,
@@ -22,7 +23,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads the one image of a layout, and checks the size and the digest of each blob.
+    /// Reads the only image of a layout, and checks the size and the digest of each blob.
     pub fn read(layout: &Path) -> Self {
         let marker: Value = serde_json::from_slice(&std::fs::read(layout.join("oci-layout")).unwrap()).unwrap();
         assert_eq!(marker["imageLayoutVersion"], "1.0.0");
@@ -40,7 +41,7 @@ impl Image {
         Self { config: blob(layout, &manifest["config"]), layers, descriptor: descriptor.clone(), manifest }
     }
 
-    /// The module by the rule for standard images: it is in the last layer, under its name.
+    /// The module of a standard image: `plugin.wasm` in the last layer.
     pub fn standard(&self) -> Result<Vec<u8>, String> {
         let (media_type, layer) = self.layers.last().ok_or("number of layers must be greater than zero")?;
         if media_type != "application/vnd.oci.image.layer.v1.tar+gzip" {
@@ -58,7 +59,7 @@ impl Image {
         Err("plugin.wasm not found in the archive".into())
     }
 
-    /// The module by the rule for artifacts: there are two layers, and one of them is the module.
+    /// The module of an artifact: one of exactly two layers.
     pub fn artifact(&self) -> Result<Vec<u8>, String> {
         if self.layers.len() != 2 {
             return Err(format!("number of layers must be 2 but got {}", self.layers.len()));

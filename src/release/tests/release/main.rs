@@ -1,6 +1,6 @@
-//! The program, run as a release runs it: what it writes is read back by the rules of those who load it.
+//! Runs the program as a release does, and reads its output by the rules of the loaders.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod artifact;
 mod bundle;
@@ -13,12 +13,12 @@ use std::process::{Command, Output};
 use loader::{Image, digest};
 use tempfile::TempDir;
 
-/// A module that does nothing, with enough behind it for the compression to show.
+/// A module without code, and with enough data to compress.
 fn wasm() -> Vec<u8> {
     [b"\0asm\x01\0\0\0".as_slice(), b"\0\x84\x02\x01n".as_slice(), &[7; 258]].concat()
 }
 
-/// A folder with a module in it, and the program run there.
+/// A folder with the inputs of the program, which runs in it.
 struct Desk {
     folder: TempDir,
 }
@@ -37,41 +37,41 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// Writes a file into the folder.
+    /// Writes a file to the folder.
     fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// Runs the program with words that hold no spaces.
-    fn run(&self, words: &str) -> Output {
+    /// Runs the program with arguments, separated by spaces.
+    fn run(&self, arguments: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_release"))
-            .args(words.split(' '))
+            .args(arguments.split(' '))
             .current_dir(self.folder.path())
             .output()
             .unwrap()
     }
 
-    /// Runs the program, which must succeed, and returns what it prints.
-    fn ok(&self, words: &str) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    /// Runs the program, which must succeed, and returns its output.
+    fn ok(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs the program, which must fail, and returns what it says.
-    fn refused(&self, words: &str) -> String {
-        let output = self.run(words);
-        assert!(!output.status.success(), "{words} succeeds: {}", String::from_utf8_lossy(&output.stdout));
+    /// Runs the program, which must fail, and returns its errors.
+    fn refused(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments} succeeds: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()
     }
 }
 
-/// The word after a name in what the program prints.
+/// The word after `name` in the output of the program.
 fn printed<'a>(report: &'a str, name: &str) -> &'a str {
     report.split_whitespace().skip_while(|word| *word != name).nth(1).unwrap()
 }
 
-/// All files below a folder with what they hold, in order.
+/// All files below a folder with their contents, sorted by path.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -90,7 +90,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_module_that_is_not_there_is_named() {
+fn the_error_names_a_missing_module() {
     let desk = Desk::new();
     for form in ["image", "artifact", "bundle --trafficctl trafficctl"] {
         let error = desk.refused(&format!("{form} --module none.wasm --version 1.2.3 --output out"));
@@ -100,7 +100,7 @@ fn a_module_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_is_no_module_is_refused() {
+fn a_file_that_is_not_a_module_is_refused() {
     let component = b"\0asm\x0d\0\x01\0".as_slice();
     for bytes in [b"".as_slice(), b"\0as", b"(module)", b"\0asm", component] {
         let desk = Desk::new();
@@ -138,11 +138,11 @@ fn a_second_run_writes_the_same_bytes_over_the_first() {
 }
 
 #[test]
-fn a_version_that_is_no_tag_is_refused() {
+fn a_version_that_is_not_a_valid_tag_is_refused() {
     let desk = Desk::new();
     for version in ["", ".1", "-1", "1.0+build", "a/b", "ü", &"1".repeat(129)] {
         let error = desk.refused(&format!("image --module module.wasm --version={version} --output out"));
-        assert!(error.contains("it is an image's tag too"), "{version}: {error}");
+        assert!(error.contains("the version is also an image tag"), "{version}: {error}");
     }
     desk.ok(&format!("image --module module.wasm --version {} --output out", "1".repeat(128)));
 }

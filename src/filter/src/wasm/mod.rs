@@ -1,9 +1,17 @@
-//! Where the host enters the module.
+//! The entry point, and the contexts that Envoy calls.
+
+mod callouts;
+mod host;
+mod http;
+mod in_force;
+mod metrics;
+mod root;
+mod shadows;
 
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;
 
-use crate::root::Root;
+use root::Root;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);

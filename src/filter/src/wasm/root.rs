@@ -1,27 +1,20 @@
-//! The root context: one policy, from the moment it is in force until its last copy is answered.
+//! The root context: one policy, from its configuration to the answer to its last copy.
 
 use std::rc::Rc;
 
+use policy::Policy;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::draws::Draws;
-use super::host;
+use super::callouts::Callouts;
 use super::http::Http;
-use super::metrics::{self, Requests};
-use super::shadows::{Callouts, Shadows};
-use policy::Policy;
+use super::in_force::InForce;
+use super::{host, metrics};
 
-/// What a policy in force shares with the requests that it decides about.
-pub(super) struct InForce {
-    pub(super) policy: Policy,
-    pub(super) headers_asked: usize,
-    pub(super) draws: Draws,
-    pub(super) requests: Requests,
-    pub(super) shadows: Shadows,
-}
-
-/// The root context of the filter. All state is here: a VM may hold several of them, of several policies.
+/// The root context of the filter.
+///
+/// It holds all state, since a VM may have several root contexts with different policies. Only the
+/// metrics belong to the VM.
 #[derive(Default)]
 pub(super) struct Root {
     in_force: Option<Rc<InForce>>,
@@ -29,22 +22,19 @@ pub(super) struct Root {
 }
 
 impl RootContext for Root {
-    /// A pure function of the configuration: if it failed on a worker only, Envoy would skip the filter there.
+    /// A pure function of the configuration. If it failed on one worker only, Envoy would skip the
+    /// filter there.
     fn on_configure(&mut self, size: usize) -> bool {
         match Policy::from_json(&host::plugin_configuration(size)) {
             Ok(parsed) => {
                 for warning in &parsed.warnings {
                     log::warn!("traffic policy: {warning}");
                 }
-                let (draws, requests) = (Draws::seeded(), Requests::new(&parsed.policy));
-                let shadows = Shadows::new(&parsed.policy);
-                let version = env!("CARGO_PKG_VERSION");
-                let endpoints = parsed.policy.endpoints().count();
-                log::info!("traffic policy in force: {endpoints} endpoints, by traffic-policy {version}");
-                metrics::in_force(&parsed.policy);
-                let headers_asked = parsed.policy.headers_asked();
-                self.in_force =
-                    Some(Rc::new(InForce { policy: parsed.policy, headers_asked, draws, requests, shadows }));
+                let (policy, version) = (parsed.policy, metrics::VERSION);
+                let endpoints = policy.endpoints().count();
+                log::info!("traffic policy in force: {endpoints} endpoints (filter version {version})");
+                metrics::publish(&policy);
+                self.in_force = Some(Rc::new(InForce::new(policy)));
                 true
             }
             Err(errors) => {
@@ -58,7 +48,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
         if let Some(in_force) = &self.in_force {
-            metrics::still_in_force(&in_force.policy);
+            metrics::confirm(&in_force.policy);
         }
         Some(Box::new(Http::new(self.in_force.clone())))
     }
@@ -82,7 +72,8 @@ impl Context for Root {
         }
     }
 
-    /// The policy is replaced and its last request has ended. Copies in flight are waited for: each has a time-out.
+    /// The policy was replaced, and its last request has ended. Waits for the copies in flight,
+    /// each of which has a timeout.
     fn on_done(&mut self) -> bool {
         self.send_copies();
         let Some(in_force) = &self.in_force else { return true };

@@ -4,31 +4,33 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::shadow::{Event, Life, Original, Outcome, Shadow, Skip, Via};
+use policy::{Backend, ChoiceId, Decision, Policy};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::host::{self, HostRequest};
-use super::root::InForce;
-use super::shadows::{Body, Copies};
-use policy::shadow::{Original, Outcome, Shadow, Skip, Via};
-use policy::{Backend, Decision, Policy};
+use super::host::{self, CurrentRequest};
+use super::in_force::InForce;
+use super::shadows::Copies;
+use crate::body::Body;
+use crate::request::ReadOnce;
 
-/// A request on its way through the filter.
+/// One request.
 pub(super) struct Http {
     in_force: Option<Rc<InForce>>,
     backend: Option<Arc<Backend>>,
     /// The number of the choice that is counted, and the time of the request.
-    counted: Option<(usize, Duration)>,
-    /// The shard key that is handed out with the response.
+    counted: Option<(ChoiceId, Duration)>,
+    /// The `Set-Cookie` that hands out the shard key.
     set_cookie: Option<String>,
-    /// Who gets a copy from the filter; `None` if nobody does.
+    /// The copies that are being gathered; `None` without any.
     tee: Option<Tee>,
-    /// Whether the request has come in whole.
+    /// Whether all of the request has come.
     is_complete: bool,
     had_trailers: bool,
 }
 
-/// A body that is copied as it streams by, and for whom.
+/// A body that is copied while it streams by, and the shadows that receive it.
 struct Tee {
     shadows: Vec<Arc<Shadow>>,
     body: Body,
@@ -47,39 +49,36 @@ impl Http {
         }
     }
 
-    fn start_shadows(&mut self, in_force: &InForce, drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
+    /// Sets the headers that steer Envoy's mirrors, and starts to gather the copies that the filter
+    /// sends.
+    fn start_copies(&mut self, in_force: &InForce, mut drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
         let shadows = &in_force.shadows;
         for (shadow, skip) in skipped {
             shadows.count(shadow, Outcome::Skipped(*skip));
         }
         let mirror_of = |header: &str| {
-            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if of_shadow == header))
+            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if *of_shadow == *header))
         };
         for header in &in_force.policy.mirror_headers {
             let mirror = mirror_of(header);
-            host::set_request_header(header, mirror.map(|shadow| shadow.backend.cluster.as_str()));
+            host::set_request_header(header, mirror.map(|shadow| &*shadow.backend.cluster));
             if let Some(shadow) = mirror {
-                shadows.count(shadow, Outcome::Mirrored);
+                shadows.goes_on(shadow, Life::Drawn.after(Event::Mirrored));
             }
         }
-        let mut callouts = drawn;
-        callouts.retain(|shadow| match &*shadow.via {
-            Via::Mirror(_) => false,
-            // Sooner or later it would be skipped for this: better before its body is held.
-            Via::Callout(callout) if shadows.is_full(shadow, callout) => {
-                shadows.count(shadow, Outcome::Skipped(Skip::InFlight));
-                false
-            }
-            Via::Callout(_) => true,
+        drawn.retain(|shadow| {
+            let (Some(callout), Some(gate)) = (shadow.callout(), shadows.gates.of(shadow)) else { return false };
+            let waiting = Event::Waiting { copies: gate.in_flight(), max: callout.max_in_flight };
+            shadows.goes_on(shadow, Life::Drawn.after(waiting))
         });
-        if !callouts.is_empty() {
-            self.tee = Some(Tee { shadows: callouts, body: shadows.body() });
+        if !drawn.is_empty() {
+            self.tee = Some(Tee { shadows: drawn, body: shadows.body() });
         }
     }
 }
 
-/// Tells the upstream and the access log what was decided, if the policy wants it.
-fn tell(policy: &Policy, decision: &Decision<'_>) {
+/// Publishes the decision to the upstream and the access log, as far as the policy says so.
+fn publish(policy: &Policy, decision: &Decision<'_>) {
     if let Some(header) = &policy.request_header {
         host::set_request_header(header, Some(&decision.backend.name));
     }
@@ -97,46 +96,45 @@ impl HttpContext for Http {
         self.is_complete = end_of_stream;
         let Some(in_force) = self.in_force.clone() else { return Action::Continue };
         let policy = &in_force.policy;
-        let request = HostRequest::new(in_force.headers_asked);
+        let request = ReadOnce::new(CurrentRequest, in_force.headers_asked);
         let cluster = match policy.decide(&request, in_force.draws.next(), || in_force.draws.new_key()) {
             Some(decision) => {
                 in_force.requests.count(&decision);
                 self.counted = policy.counts_responses.then(|| (decision.choice, host::now()));
-                tell(policy, &decision);
+                publish(policy, &decision);
                 self.set_cookie = decision.set_cookie;
-                self.start_shadows(&in_force, decision.shadows, &decision.skipped);
+                self.start_copies(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)
             }
             None => {
-                self.start_shadows(&in_force, Vec::new(), &[]);
+                self.start_copies(&in_force, Vec::new(), &[]);
                 if let Some(header) = &policy.request_header {
                     host::set_request_header(header, None);
                 }
                 policy.default_cluster.as_ref()
             }
         };
-        host::set_request_header(&policy.routing_header, cluster.map(String::as_str));
+        host::set_request_header(&policy.routing_header, cluster.map(|cluster| &**cluster));
         Action::Continue
     }
 
-    /// Always goes on: the request is never held back.
+    /// Never holds the request back.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.is_complete |= end_of_stream;
-        if let (Some(in_force), Some(tee), 1..) = (&self.in_force, &mut self.tee, size) {
-            let skip = |shadow: &Shadow, skip| in_force.shadows.count(shadow, Outcome::Skipped(skip));
-            let new_size = tee.body.len().saturating_add(size);
-            tee.shadows.retain(|shadow| {
-                let fits = matches!(&*shadow.via, Via::Callout(callout) if new_size <= callout.max_body_bytes);
-                if !fits {
-                    skip(shadow, Skip::Body);
-                }
-                fits
+        if let (Some(in_force), Some(Tee { shadows, body }), 1..) = (&self.in_force, &mut self.tee, size) {
+            let bytes = body.size_with(size);
+            shadows.retain(|shadow| {
+                let max = shadow.callout().map_or(0, |callout| callout.max_body_bytes);
+                in_force.shadows.goes_on(shadow, Life::Gathering.after(Event::Body { bytes, max }))
             });
-            if !tee.shadows.is_empty() && tee.body.hold(size) {
-                tee.body.push(host::request_body_chunk(size));
-            } else {
-                tee.shadows.iter().for_each(|shadow| skip(shadow, Skip::Memory));
+            if !shadows.is_empty() {
+                let life = Life::Gathering.after(Event::Memory { is_held: body.hold(size) });
+                shadows.retain(|shadow| in_force.shadows.goes_on(shadow, life));
+            }
+            if shadows.is_empty() {
                 self.tee = None;
+            } else {
+                body.push(host::request_body_chunk(size));
             }
         }
         Action::Continue
@@ -161,31 +159,31 @@ impl HttpContext for Http {
         Action::Continue
     }
 
-    /// The response is out: now a copy costs the primary nothing. The headers are those that left for the upstream.
+    /// The response is out, so that a copy costs the primary nothing now. The headers are those
+    /// that were forwarded.
     fn on_log(&mut self) {
         if let (Some(in_force), Some((choice, started))) = (&self.in_force, self.counted) {
             let time = host::now().saturating_sub(started).as_millis();
             in_force.requests.ended(choice, host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
         }
-        let (Some(in_force), Some(Tee { shadows, body })) = (&self.in_force, self.tee.take()) else { return };
+        let (Some(in_force), Some(Tee { mut shadows, body })) = (&self.in_force, self.tee.take()) else { return };
         let policy = &in_force.policy;
         let is_internal = |name: &str| {
-            name == policy.routing_header
+            policy.routing_header == name
                 || policy.request_header.as_deref() == Some(name)
-                || policy.mirror_headers.iter().any(|mirror| mirror == name)
+                || policy.mirror_headers.iter().any(|mirror| *mirror == name)
         };
-        let original = if !self.is_complete {
-            Err(Skip::Incomplete)
-        } else if !host::was_forwarded() {
-            Err(Skip::NotForwarded)
-        } else {
-            Original::new(host::request_headers(), is_internal)
-        };
-        match original {
-            Ok(original) => {
-                in_force.shadows.put(Copies { shadows, original, body, had_trailers: self.had_trailers });
-            }
-            Err(skip) => shadows.iter().for_each(|shadow| in_force.shadows.count(shadow, Outcome::Skipped(skip))),
+        let mut original = None;
+        let life = Life::Gathering
+            .after(Event::End { is_complete: self.is_complete })
+            .then(|| Event::Forwarding { was_forwarded: host::was_forwarded() })
+            .then(|| {
+                original = Original::new(host::request_headers(), is_internal).ok();
+                Event::Headers { are_copied: original.is_some() }
+            });
+        shadows.retain(|shadow| in_force.shadows.goes_on(shadow, life));
+        if let Some(original) = original {
+            in_force.shadows.put(Copies { shadows, original, body, had_trailers: self.had_trailers });
         }
     }
 }

@@ -1,0 +1,196 @@
+//! Defines each metric once, and publishes the policy in force.
+
+use std::mem;
+
+use fnv::FnvHashMap;
+use policy::Policy;
+use policy::metrics::{Kind, Labels, Metric};
+
+/// Publishes metrics.
+pub trait Publisher {
+    /// Defines a metric; `None` if the host refuses.
+    fn define(&self, kind: Kind, name: &str) -> Option<MetricId>;
+
+    /// Sets the value of a gauge.
+    fn set(&self, gauge: MetricId, value: u64);
+}
+
+/// The id that the host gave to a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricId(pub u32);
+
+/// The number of a metric in its [`Registry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MetricNumber(usize);
+
+/// All metrics of a VM.
+///
+/// They outlive the policies. The host keeps each definition forever, so that a policy that changes
+/// once per second must not define the same metrics again.
+#[derive(Debug, Default)]
+pub struct Registry<P> {
+    publisher: P,
+    numbers: FnvHashMap<String, MetricNumber>,
+    /// By number.
+    ids: Vec<Option<MetricId>>,
+    /// By number: whether the metric is a share that the published policy asks for.
+    is_share: Vec<bool>,
+    /// The hash of the policy that was published last.
+    published: u64,
+    /// How many requests in a row were of other policies.
+    others: u32,
+}
+
+impl<P: Publisher> Registry<P> {
+    /// The id of a metric, which is defined if it is new; `None` if the host refused it.
+    pub fn id(&mut self, kind: Kind, name: String) -> Option<MetricId> {
+        let number = self.number(kind, name);
+        self.ids.get(number.0).copied().flatten()
+    }
+
+    /// Publishes `policy` as the one in force, by this version of the filter: its hash, and the
+    /// shares that it asks for.
+    pub fn publish(&mut self, policy: &Policy, version: &str) {
+        let before = mem::take(&mut self.is_share);
+        for (endpoint, cohort, traffic) in policy.traffics() {
+            for (backend, share) in traffic.shares() {
+                let cohort = cohort.map(|cohort| &*cohort.name);
+                let labels = Labels::of_backend(&endpoint.name, cohort, &backend.name);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1,000,000")]
+                let millionths = (share * 1e6).round() as u64;
+                self.share(&labels, millionths);
+            }
+        }
+        // A series never ends. The shares that only an earlier policy asked for are 0 now.
+        for (number, (id, was_share)) in self.ids.iter().zip(before).enumerate() {
+            if let (Some(id), true, Some(false) | None) = (id, was_share, self.is_share.get(number)) {
+                self.publisher.set(*id, 0);
+            }
+        }
+        (self.published, self.others) = (policy.hash, 0);
+        if let Some(id) = self.id(Metric::PolicyInfo.kind(), Labels::default().stat(Metric::PolicyInfo, version)) {
+            self.publisher.set(id, policy.hash);
+        }
+    }
+
+    /// Takes note of a request of the policy with this hash. Returns whether that policy must be
+    /// published again, because many requests in a row were not of the published one.
+    ///
+    /// The host may return to the root context of an earlier policy without notice. But two
+    /// policies may also share a VM for a while, and then their requests alternate.
+    pub fn is_outdated(&mut self, hash: u64) -> bool {
+        const MANY: u32 = 100;
+        self.others = if self.published == hash { 0 } else { self.others.saturating_add(1) };
+        self.others >= MANY
+    }
+
+    fn number(&mut self, kind: Kind, name: String) -> MetricNumber {
+        if let Some(number) = self.numbers.get(&name) {
+            return *number;
+        }
+        let number = MetricNumber(self.ids.len());
+        self.ids.push(self.publisher.define(kind, &name));
+        self.numbers.insert(name, number);
+        number
+    }
+
+    fn share(&mut self, labels: &Labels, millionths: u64) {
+        let MetricNumber(number) = self.number(Metric::TrafficShare.kind(), labels.stat(Metric::TrafficShare, ""));
+        if self.is_share.len() <= number {
+            self.is_share.resize(number + 1, false);
+        }
+        if let (Some(is_share), Some(Some(id))) = (self.is_share.get_mut(number), self.ids.get(number)) {
+            *is_share = true;
+            self.publisher.set(*id, millionths);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// A host that keeps definitions, and the values of gauges.
+    #[derive(Default)]
+    struct Host(RefCell<Vec<(String, Option<u64>)>>);
+
+    impl Publisher for Host {
+        fn define(&self, _kind: Kind, name: &str) -> Option<MetricId> {
+            let mut metrics = self.0.borrow_mut();
+            metrics.push((name.to_owned(), None));
+            (name != "refused").then(|| MetricId(u32::try_from(metrics.len() - 1).unwrap()))
+        }
+
+        fn set(&self, gauge: MetricId, value: u64) {
+            self.0.borrow_mut()[gauge.0 as usize].1 = Some(value);
+        }
+    }
+
+    impl Registry<Host> {
+        /// The value of the gauge of this name.
+        fn gauge(&self, name: &str) -> Option<u64> {
+            let metrics = self.publisher.0.borrow();
+            let defined: Vec<_> = metrics.iter().filter(|(known, _)| known == name).collect();
+            assert!(defined.len() <= 1, "{name} is defined {} times", defined.len());
+            defined.first().and_then(|(_, value)| *value)
+        }
+
+        fn gauge_of_share(&self, backend: &str) -> Option<u64> {
+            self.gauge(&Labels::of_backend("e", None, backend).stat(Metric::TrafficShare, ""))
+        }
+    }
+
+    fn policy(traffic: &str) -> Policy {
+        let json = format!(r#"{{"endpoints": [{{"name": "e", "traffic": {traffic}}}]}}"#);
+        Policy::from_json(json.as_bytes()).unwrap().policy
+    }
+
+    #[test]
+    fn a_metric_is_defined_once() {
+        let mut registry = Registry::<Host>::default();
+        let first = registry.id(Kind::Counter, "a".into());
+        assert_ne!(registry.id(Kind::Counter, "b".into()), first);
+        assert_eq!(registry.id(Kind::Counter, "a".into()), first);
+        assert_eq!(registry.id(Kind::Gauge, "refused".into()), None);
+        assert_eq!(registry.id(Kind::Gauge, "refused".into()), None);
+        assert_eq!(registry.publisher.0.borrow().len(), 3);
+    }
+
+    #[test]
+    fn a_policy_in_force_has_its_hash_and_its_shares() {
+        let mut registry = Registry::<Host>::default();
+        let policy = policy(r#"{"v1": 0.75, "v2": 0.25}"#);
+        registry.publish(&policy, "1.2.3");
+        assert_eq!(registry.gauge("version=.=1.2.3;.;traffic_policy_policy_info"), Some(policy.hash));
+        assert_eq!((registry.gauge_of_share("v1"), registry.gauge_of_share("v2")), (Some(750_000), Some(250_000)));
+    }
+
+    #[test]
+    fn a_share_that_only_an_earlier_policy_asked_for_is_zero() {
+        let mut registry = Registry::<Host>::default();
+        let (old, new) = (policy(r#"{"v1": 0.75, "v2": 0.25}"#), policy(r#"{"v1": 0.5, "v3": 0.5}"#));
+        let shares = |registry: &Registry<Host>| ["v1", "v2", "v3"].map(|backend| registry.gauge_of_share(backend));
+        registry.publish(&old, "1");
+        registry.publish(&new, "1");
+        assert_eq!(shares(&registry), [Some(500_000), Some(0), Some(500_000)]);
+        registry.publish(&old, "1");
+        assert_eq!(shares(&registry), [Some(750_000), Some(250_000), Some(0)]);
+    }
+
+    #[test]
+    fn a_policy_is_published_again_after_a_hundred_requests_in_a_row() {
+        let mut registry = Registry::<Host>::default();
+        let (one, other) = (policy(r#"{"v1": 1}"#), policy(r#"{"v2": 1}"#));
+        registry.publish(&one, "1");
+        for _ in 0..3 {
+            assert!(!(0..99).any(|_| registry.is_outdated(other.hash)));
+            assert!(!registry.is_outdated(one.hash));
+        }
+        assert!(!(0..99).any(|_| registry.is_outdated(other.hash)));
+        assert!(registry.is_outdated(other.hash));
+        registry.publish(&other, "1");
+        assert!(!registry.is_outdated(other.hash));
+    }
+}

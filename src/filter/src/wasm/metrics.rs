@@ -1,0 +1,144 @@
+//! Counts requests, responses and copies.
+//!
+//! The labels of a series come from the policy, so that there are no more series than it has names.
+//! A series exists once it has counted something.
+
+use std::cell::{OnceCell, RefCell};
+
+use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
+use policy::shadow::{Outcome, Shadow};
+use policy::{ChoiceId, Decision, Policy, Reason, StatusClass};
+
+use super::host;
+use crate::registry::{MetricId, Registry};
+
+/// The version of the filter.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+thread_local! {
+    static REGISTRY: RefCell<Registry<host::Metrics>> = RefCell::default();
+}
+
+/// Publishes `policy` as the one in force.
+pub(super) fn publish(policy: &Policy) {
+    REGISTRY.with_borrow_mut(|registry| registry.publish(policy, VERSION));
+}
+
+/// Publishes `policy` again if another was published, but the requests are those of `policy`.
+pub(super) fn confirm(policy: &Policy) {
+    if REGISTRY.with_borrow_mut(|registry| registry.is_outdated(policy.hash)) {
+        publish(policy);
+    }
+}
+
+/// Counts the requests of a policy by endpoint, cohort and backend.
+#[derive(Debug)]
+pub(super) struct Requests(Vec<Choice>);
+
+/// The metrics of one backend of one endpoint and cohort.
+#[derive(Debug, Default)]
+struct Choice {
+    labels: OnceCell<Labels>,
+    requests: [OnceCell<Option<MetricId>>; Reason::COUNT],
+    /// By the first digit of the status; 0 is for requests without a response.
+    responses: [OnceCell<Option<MetricId>>; 1 + StatusClass::ALL.len()],
+    response_time: OnceCell<Option<MetricId>>,
+}
+
+impl Requests {
+    /// No request of `policy` is counted yet.
+    pub(super) fn new(policy: &Policy) -> Self {
+        let mut choices = Vec::new();
+        choices.resize_with(policy.choices(), Choice::default);
+        Self(choices)
+    }
+
+    /// Counts a request that was decided.
+    pub(super) fn count(&self, decision: &Decision<'_>) {
+        let Some(choice) = self.0.get(decision.choice.index()) else { return };
+        let labels = choice.labels.get_or_init(|| {
+            let cohort = decision.cohort.map(|cohort| &*cohort.name);
+            Labels::of_backend(&decision.endpoint.name, cohort, &decision.backend.name)
+        });
+        let Some(counter) = choice.requests.get(decision.reason as usize) else { return };
+        add(*counter.get_or_init(|| define(Metric::Requests, labels, decision.reason.name())), 1);
+    }
+
+    /// Counts the end of a request that was counted. `status` is that of its response (0 for none).
+    pub(super) fn ended(&self, choice: ChoiceId, status: u64, milliseconds: u64) {
+        let Some(choice) = self.0.get(choice.index()) else { return };
+        let Some(labels) = choice.labels.get() else { return };
+        let class = StatusClass::of(status);
+        if let Some(counter) = choice.responses.get(class.map_or(0, |class| class as usize)) {
+            let name = class.map_or(NO_RESPONSE, StatusClass::name);
+            add(*counter.get_or_init(|| define(Metric::Responses, labels, name)), 1);
+        }
+        record(*choice.response_time.get_or_init(|| define(Metric::ResponseTime, labels, "")), milliseconds);
+    }
+}
+
+/// The metrics of one shadow.
+#[derive(Debug)]
+pub(super) struct ShadowMetrics {
+    labels: Labels,
+    outcomes: RefCell<Vec<(Outcome, Option<MetricId>)>>,
+    response_time: OnceCell<Option<MetricId>>,
+    in_flight: OnceCell<Option<MetricId>>,
+}
+
+impl ShadowMetrics {
+    /// No copy of `shadow` is counted yet.
+    pub(super) fn new(shadow: &Shadow) -> Self {
+        Self {
+            labels: Labels::of_backend(&shadow.endpoint, shadow.cohort.as_deref(), &shadow.backend.name),
+            outcomes: RefCell::default(),
+            response_time: OnceCell::new(),
+            in_flight: OnceCell::new(),
+        }
+    }
+
+    /// Counts the outcome of a copy.
+    pub(super) fn count(&self, outcome: Outcome) {
+        let mut outcomes = self.outcomes.borrow_mut();
+        let known = outcomes.iter().find(|(known, _)| *known == outcome).map(|(_, id)| *id);
+        let id = known.unwrap_or_else(|| {
+            let id = define(Metric::Shadow, &self.labels, outcome.name());
+            outcomes.push((outcome, id));
+            id
+        });
+        add(id, 1);
+    }
+
+    /// Records how long the shadow took to answer.
+    pub(super) fn response_time(&self, milliseconds: u64) {
+        let id = self.response_time.get_or_init(|| define(Metric::ShadowResponseTime, &self.labels, ""));
+        record(*id, milliseconds);
+    }
+
+    /// Adds to the copies that wait for their answers, over all workers.
+    pub(super) fn in_flight(&self, change: i64) {
+        add(*self.in_flight.get_or_init(|| define(Metric::ShadowInFlight, &self.labels, "")), change);
+    }
+
+    /// Counts the parts that a copy lacks.
+    pub(super) fn omitted(&self, part: Part, count: usize) {
+        let id = define(Metric::ShadowOmitted, &self.labels, part.name());
+        add(id, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+fn define(metric: Metric, labels: &Labels, value: &str) -> Option<MetricId> {
+    REGISTRY.with_borrow_mut(|registry| registry.id(metric.kind(), labels.stat(metric, value)))
+}
+
+fn add(id: Option<MetricId>, amount: i64) {
+    if let Some(id) = id {
+        host::add(id, amount);
+    }
+}
+
+fn record(id: Option<MetricId>, value: u64) {
+    if let Some(id) = id {
+        host::record(id, value);
+    }
+}

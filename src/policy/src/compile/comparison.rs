@@ -1,0 +1,85 @@
+//! Comparisons of a value, and the names of values, checked and made ready.
+
+use regex_lite::RegexBuilder;
+
+use crate::config::TextFields;
+use crate::finding::{Errors, Fault};
+use crate::limits::{PATTERN_BYTES, REGEX_BYTES};
+use crate::matching::{Kind, Rule, Text};
+use crate::names::HeaderName;
+use crate::place::At;
+use crate::source::Source;
+
+/// The rule that a value of `source` compares as the fields say. Checks them even without a source.
+pub(super) fn rule(at: &At<'_>, source: Option<Source>, fields: &TextFields<'_>, errors: &mut Errors) -> Option<Rule> {
+    let text = text(at, fields, errors)?;
+    // The absence of a value is the inverse of its presence.
+    let invert = fields.invert != (fields.present == Some(false));
+    Some(Rule::Value { source: source?, text, invert })
+}
+
+fn text(at: &At<'_>, fields: &TextFields<'_>, errors: &mut Errors) -> Option<Text> {
+    let TextFields { exact, prefix, suffix, contains, regex, present, ignore_case, .. } = *fields;
+    let comparisons = [
+        ("exact", exact, Some(Kind::Exact)),
+        ("prefix", prefix, Some(Kind::Prefix)),
+        ("suffix", suffix, Some(Kind::Suffix)),
+        ("contains", contains, Some(Kind::Contains)),
+        ("regex", regex, None),
+        ("present", present.map(|_| ""), Some(Kind::Present)),
+    ];
+    let mut given = comparisons.into_iter().filter_map(|(name, pattern, kind)| Some((name, pattern?, kind)));
+    let (Some((name, pattern, kind)), None) = (given.next(), given.next()) else {
+        let remedy = "use one of exact, prefix, suffix, contains, regex and present";
+        errors.refuse(at, "there must be one comparison", remedy);
+        return None;
+    };
+    let at = at.member(name);
+    if pattern.len() > PATTERN_BYTES {
+        let problem = format!("the string has {} bytes", pattern.len());
+        errors.refuse(&at, problem, format!("use at most {PATTERN_BYTES}"));
+    }
+    if pattern.is_empty() && matches!(kind, Some(Kind::Prefix | Kind::Suffix | Kind::Contains)) {
+        errors.refuse(&at, "the string is empty: every value would match", "use \"present\": true");
+    }
+    let kind = match kind {
+        Some(kind) => kind,
+        None => errors.accept(&at, self::regex(pattern, ignore_case))?,
+    };
+    Some(Text::new(kind, pattern.to_owned(), ignore_case))
+}
+
+/// A regex for a whole value.
+pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Kind, Fault> {
+    let build =
+        |pattern: &str| RegexBuilder::new(pattern).case_insensitive(ignore_case).size_limit(REGEX_BYTES).build();
+    // By itself first: one with an unbalanced bracket may be valid inside others.
+    let regex = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
+    regex.map(Kind::Regex).map_err(|error| {
+        Fault::new(
+            format!("{pattern:?} is not a regex that can be used: {error}"),
+            "use the syntax of Rust's regex-lite crate, and a smaller regex if it is too large",
+        )
+    })
+}
+
+/// The path of an attribute.
+pub(super) fn property(path: &[String]) -> Result<Vec<String>, Fault> {
+    if path.is_empty() || path.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
+        let remedy =
+            "list its segments, as in [\"metadata\", \"filter_metadata\", \"envoy.filters.http.jwt_authn\", …]";
+        return Err(Fault::new(format!("{path:?} is not the path of a property"), remedy));
+    }
+    Ok(path.to_vec())
+}
+
+/// The name of a header of the request.
+pub(super) fn header(name: &str) -> Result<HeaderName, Fault> {
+    let header = name.parse().ok().filter(|header: &HeaderName| *header != "host");
+    header.ok_or_else(|| {
+        Fault::new(
+            format!("{name:?} is not a header name"),
+            "use letters, digits and -; path, methods and hosts have fields of their own",
+        )
+    })
+}

@@ -1,0 +1,108 @@
+//! Affinity as written.
+
+use super::Whole;
+use super::from_node::{FromNode, object, word};
+use super::node::Node;
+use super::unreadable::Unreadable;
+#[cfg(feature = "schema")]
+use crate::limits::MAX_AGE_S;
+
+/// Affinity: absent, `null`, or an object.
+#[derive(Debug, Default)]
+pub enum AffinityConfig {
+    /// Absent: the default key and the default salt.
+    #[default]
+    Default,
+    /// `null`: no affinity.
+    Off,
+    /// An object.
+    On(AffinityFields),
+}
+
+object! {
+    /// The fields of an affinity object.
+    pub struct AffinityFields {
+        /// The sources of the key. The first value that is present and not empty is the key. Default:
+        /// the header `x-serve-shard-key`.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional keys: Vec<KeyFields>,
+        /// Hashed with the key. Endpoints with the same salt, backends and shares place a key alike.
+        /// Default: the endpoint's name.
+        optional salt: String,
+        /// How a request without a key is placed. Default: `random`.
+        default on_missing: OnMissing,
+        /// The cookie of `generate_cookie`; required for it.
+        optional cookie: CookieFields,
+    }
+}
+
+object! {
+    /// A source of the shard key: exactly one of these.
+    #[cfg_attr(feature = "schema", schemars(extend("oneOf" = super::schema::one_of(["header", "cookie", "query", "source_ip", "property"]))))]
+    pub struct KeyFields {
+        /// The name of a header; case-insensitive.
+        optional header: String,
+        /// The name of a cookie; case-sensitive.
+        optional cookie: String,
+        /// The name of a query parameter; case-sensitive. Its value is used as it was sent: nothing is
+        /// decoded.
+        optional query: String,
+        /// `true`: the client's address as a string, without the port.
+        #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
+        optional source_ip: bool,
+        /// The path of an Envoy attribute.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        optional property: Vec<String>,
+    }
+}
+
+word! {
+    /// How a request without a shard key is placed.
+    pub enum OnMissing {
+        /// By a random draw for each request.
+        Random = "random",
+        /// By a new key, which the client gets in a cookie.
+        GenerateCookie = "generate_cookie",
+    }
+}
+
+object! {
+    /// The cookie with a generated shard key.
+    pub struct CookieFields {
+        /// Its name.
+        required name: String,
+        /// Its lifetime in seconds, 1 to 34560000 (400 days). Default: until the browser is closed.
+        #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_AGE_S.min, "maximum" = MAX_AGE_S.max)))]
+        optional max_age_s: Whole,
+        /// The paths for which browsers send it. Default: `/`.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
+        optional path: String,
+        /// The requests from other sites with which browsers send it. Default: `Lax`.
+        default same_site: SameSite,
+        /// Whether browsers send it only over HTTPS. Default: `true`.
+        optional secure: bool,
+        /// Whether it is hidden from scripts. Default: `true`.
+        optional http_only: bool,
+    }
+}
+
+word! {
+    /// The requests from other sites with which browsers send the cookie.
+    pub enum SameSite {
+        /// Top-level navigation only.
+        Lax = "Lax" | "lax",
+        /// No such request.
+        Strict = "Strict" | "strict",
+        /// All of them; the cookie must be secure.
+        None = "None" | "none",
+    }
+}
+
+impl FromNode for AffinityConfig {
+    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+        match node {
+            Node::Null => Ok(Self::Off),
+            _ => AffinityFields::from_node(node).map(Self::On),
+        }
+    }
+}

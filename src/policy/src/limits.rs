@@ -1,0 +1,56 @@
+//! Limits and defaults of the policy's fields, each in one place.
+//!
+//! The JSON Schema is made from them; the tables of the reference are tested against them.
+
+/// The values that a whole number may have, and the one that it has by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The smallest.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+    /// The value of a field that is absent; `None` if there is no such value.
+    pub default: Option<u64>,
+}
+
+/// The default of `routing_header`.
+pub const ROUTING_HEADER: &str = "x-traffic-cluster";
+
+/// The header that contains the shard key where `affinity` or its `keys` is absent.
+pub const KEY_HEADER: &str = "x-serve-shard-key";
+
+/// The default of `mirror_header`.
+pub const MIRROR_HEADER: &str = "x-traffic-mirror";
+
+/// The default of `cookie.path`.
+pub const COOKIE_PATH: &str = "/";
+
+/// The longest name of an endpoint, a cohort or a filter state, in characters, all of which are
+/// ASCII.
+pub const NAME_BYTES: usize = 64;
+
+/// The longest name of a backend or a cluster, in bytes.
+pub const BACKEND_BYTES: usize = 255;
+
+/// How far a sum of shares may be from 1, or from 100, relative to it.
+pub const SUM_TOLERANCE: f64 = 1e-5;
+
+/// The longest string that a value is compared with, in bytes.
+pub const PATTERN_BYTES: usize = 1024;
+
+/// The memory that a compiled regex may take, in bytes: this also bounds its time for each byte
+/// of a value.
+pub const REGEX_BYTES: usize = 1 << 14;
+
+/// `cookie.max_age_s`: up to 400 days, the longest life that browsers accept (RFC 6265bis,
+/// section 5.5).
+pub const MAX_AGE_S: Range = Range { min: 1, max: 34_560_000, default: None };
+
+/// A shadow's `timeout_ms`: up to an hour.
+pub const TIMEOUT_MS: Range = Range { min: 1, max: 3_600_000, default: Some(5000) };
+
+/// A shadow's `max_body_bytes`: up to 32 MiB, half of what a worker holds for all copies.
+pub const MAX_BODY_BYTES: Range = Range { min: 0, max: 1 << 25, default: Some(1 << 20) };
+
+/// A shadow's `max_in_flight`.
+pub const MAX_IN_FLIGHT: Range = Range { min: 1, max: 1 << 20, default: Some(128) };

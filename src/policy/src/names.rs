@@ -1,0 +1,216 @@
+//! Names that check themselves: each type's constructor holds the rules of its names.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::finding::Fault;
+use crate::limits::{BACKEND_BYTES, NAME_BYTES};
+
+/// Declares a name: a string that obeys `$check`.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident($inner:ty) = $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name($inner);
+
+        impl FromStr for $name {
+            type Err = Fault;
+
+            fn from_str(name: &str) -> Result<Self, Fault> {
+                $check(name).map(|name| Self(name.into()))
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&**self, f)
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                **self == *other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                **self == **other
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of an endpoint: 1 to 64 characters of `A-Z a-z 0-9 _ -`. A clone shares the string.
+    EndpointName(Arc<str>) = |name| word(name, "an endpoint")
+}
+
+name! {
+    /// The name of a cohort: 1 to 64 characters of `A-Z a-z 0-9 _ -`. A clone shares the string.
+    CohortName(Arc<str>) = |name| word(name, "a cohort")
+}
+
+name! {
+    /// The name of a backend: 1 to 255 printable ASCII characters except for spaces and semicolons.
+    /// Hashes, metrics and response headers use it.
+    BackendName(String) = |name| printable(name, "backend")
+}
+
+name! {
+    /// The name of an Envoy cluster: 1 to 255 printable ASCII characters except for spaces and
+    /// semicolons.
+    ClusterName(String) = |name| printable(name, "cluster")
+}
+
+name! {
+    /// The name of a header: a token of HTTP (RFC 9110, section 5.6.2), in lower case, as Envoy
+    /// keeps header names.
+    HeaderName(String) = header
+}
+
+name! {
+    /// The name of a cookie: a token of HTTP; its case matters.
+    CookieName(String) = cookie
+}
+
+name! {
+    /// An HTTP method, in upper case.
+    Method(String) = method
+}
+
+name! {
+    /// The name of a filter state: 1 to 64 characters of `A-Z a-z 0-9 _ - .`, so that the format
+    /// string of an access log can hold it.
+    FilterStateName(String) = filter_state
+}
+
+fn word<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
+    let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+        return Ok(name);
+    }
+    let remedy = "use 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
+    Err(Fault::new(format!("{name:?} is not a name for {what}"), remedy))
+}
+
+/// Backends and clusters are header values and parts of metric names.
+fn printable<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
+    let is_name_char = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    if (1..=BACKEND_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+        return Ok(name);
+    }
+    let remedy = "use 1 to 255 printable ASCII characters without spaces and semicolons";
+    Err(Fault::new(format!("{name:?} is not a name for a {what}"), remedy))
+}
+
+fn header(name: &str) -> Result<String, Fault> {
+    let lower = name.to_ascii_lowercase();
+    token(&lower, || {
+        Fault::new(format!("{name:?} is not a header name"), "use letters, digits and -, as in \"x-traffic-cluster\"")
+    })?;
+    Ok(lower)
+}
+
+fn cookie(name: &str) -> Result<&str, Fault> {
+    token(name, || Fault::new(format!("{name:?} is not a cookie name"), "use letters, digits, - and _"))
+}
+
+fn method(name: &str) -> Result<&str, Fault> {
+    let fault = || Fault::new(format!("{name:?} is not a method"), "write it in upper case, as in \"GET\"");
+    token(name, fault)?;
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) { Err(fault()) } else { Ok(name) }
+}
+
+fn filter_state(name: &str) -> Result<&str, Fault> {
+    let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+        return Ok(name);
+    }
+    let remedy = "use 1 to 64 characters of A-Z, a-z, 0-9, _, - and ., as in \"traffic_policy\"";
+    Err(Fault::new(format!("{name:?} is not a name for a filter state"), remedy))
+}
+
+fn token(name: &str, fault: impl FnOnce() -> Fault) -> Result<&str, Fault> {
+    let is_token_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = !name.is_empty() && name.bytes().all(is_token_char);
+    if is_token { Ok(name) } else { Err(fault()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts<N: FromStr>(name: &str) -> bool {
+        name.parse::<N>().is_ok()
+    }
+
+    #[test]
+    fn endpoints_and_cohorts_have_names_of_1_to_64_word_characters() {
+        for (name, expected) in [("a", true), ("A-z_0", true), ("", false), ("a b", false), ("ä", false)] {
+            assert_eq!(accepts::<EndpointName>(name), expected, "{name}");
+            assert_eq!(accepts::<CohortName>(name), expected, "{name}");
+        }
+        assert!(accepts::<EndpointName>(&"a".repeat(64)));
+        assert!(!accepts::<EndpointName>(&"a".repeat(65)));
+    }
+
+    #[test]
+    fn backends_and_clusters_have_names_that_a_header_and_a_metric_can_contain() {
+        for (name, expected) in
+            [("outbound|8080|v2|a.b", true), ("", false), ("a b", false), ("a;b", false), ("ä", false)]
+        {
+            assert_eq!(accepts::<BackendName>(name), expected, "{name}");
+            assert_eq!(accepts::<ClusterName>(name), expected, "{name}");
+        }
+        assert!(accepts::<BackendName>(&"a".repeat(255)));
+        assert!(!accepts::<BackendName>(&"a".repeat(256)));
+    }
+
+    #[test]
+    fn a_header_name_is_kept_in_lower_case() {
+        assert_eq!("X-Route".parse::<HeaderName>().unwrap(), "x-route");
+        assert!(!accepts::<HeaderName>("x route"));
+        assert!(!accepts::<HeaderName>(":path"));
+    }
+
+    #[test]
+    fn a_method_is_a_token_in_upper_case() {
+        for (name, expected) in [("GET", true), ("M-SEARCH", true), ("get", false), ("", false), ("G T", false)] {
+            assert_eq!(accepts::<Method>(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_filter_state_has_a_name_that_a_format_string_can_contain() {
+        for (name, expected) in [("traffic_policy", true), ("a.b-c", true), ("a:b", false), ("%", false)] {
+            assert_eq!(accepts::<FilterStateName>(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_quotes_the_name_and_says_what_would_be_right() {
+        let fault = "a b".parse::<BackendName>().unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "\"a b\" is not a name for a backend; use 1 to 255 printable ASCII characters without spaces and \
+             semicolons"
+        );
+    }
+}
