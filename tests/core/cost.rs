@@ -1,4 +1,4 @@
-//! What a decision costs: what it asks of the request, and the memory that it takes.
+//! The cost of a decision: the questions that it asks the request, and the memory that it allocates.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use policy::{Policy, Reason, Request};
 use testbed::request::TableRequest;
 
-/// A request from an address of the documentation's network.
+/// A request with an address of its own.
 fn from_somewhere(method: &str, path: &str, headers: &[(&str, &str)]) -> TableRequest {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
     let request = TableRequest::of_http(method, Some(path.into()), headers);
@@ -34,7 +34,7 @@ fn a_decision_without_a_copy_or_a_new_key_allocates_nothing() {
         from_somewhere("POST", "/e/x?u=0&v=1.5", &headers)
     };
     for (request, reason) in [(request(Some("user-1")), Reason::Key), (request(None), Reason::Random)] {
-        // The count is of this thread, and of what happens inside.
+        // Counts the allocations of this thread inside the closure.
         let allocations = measure(|| {
             let decision = policy.decide(&request, 7, || 0).unwrap();
             assert_eq!((&*decision.endpoint.name, decision.reason), ("e", reason));
@@ -43,7 +43,7 @@ fn a_decision_without_a_copy_or_a_new_key_allocates_nothing() {
     }
 }
 
-/// A request that writes down what it is asked.
+/// A request that records the questions it is asked.
 #[derive(Default)]
 struct Asked {
     request: TableRequest,
@@ -68,7 +68,7 @@ impl Request for Asked {
 }
 
 #[test]
-fn only_what_the_policy_names_is_asked_when_it_is_its_turn() {
+fn a_decision_asks_only_for_values_that_the_policy_names_and_only_in_their_turn() {
     let cohort = r#"{"name": "c", "match": {"headers": [{"name": "x-canary", "present": true}]}, "traffic": {"b": 1}}"#;
     for (endpoint, expected) in [
         (r#""affinity": null"#.to_owned(), vec![]),
@@ -91,6 +91,6 @@ fn only_what_the_policy_names_is_asked_when_it_is_its_turn() {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocation_counter_counts() {
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1]))).count_total, 1);
 }

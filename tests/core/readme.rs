@@ -1,10 +1,10 @@
-//! The policies of the README.
+//! The policies in the README.
 
 use policy::Policy;
 use testbed::read;
 
 #[test]
-fn the_policies_of_the_readme_are_valid() {
+fn the_policies_in_the_readme_are_valid() {
     let readme = read("README.md").unwrap();
     let blocks = readme.split("```json\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.trim()));
     let mut count = 0;

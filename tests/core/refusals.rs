@@ -1,10 +1,10 @@
-//! Policies that are refused, and policies that earn a warning.
+//! Policies that are refused, and policies that are accepted with a warning.
 
 use policy::Policy;
 use testbed::cases;
 
 #[test]
-fn each_wrong_policy_is_refused_with_its_place_and_a_remedy() {
+fn an_invalid_policy_is_refused_with_place_problem_and_remedy() {
     for refusal in cases::refusals().unwrap() {
         let Err(errors) = Policy::from_json(refusal.text().as_bytes()) else {
             panic!("{}: accepted", refusal.rule);
@@ -15,7 +15,7 @@ fn each_wrong_policy_is_refused_with_its_place_and_a_remedy() {
 }
 
 #[test]
-fn an_endpoint_that_an_earlier_one_hides_is_a_warning() {
+fn an_endpoint_hidden_by_an_earlier_one_is_a_warning() {
     let policy = r#"{"endpoints": [
         {"name": "writes", "route": "/", "methods": ["POST", "PUT"], "traffic": {"a": 1}},
         {"name": "rank", "route": "/rank/", "traffic": {"a": 1}},

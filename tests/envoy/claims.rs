@@ -1,4 +1,4 @@
-//! Claims of a signed token as conditions and as keys.
+//! Claims of a signed token, as conditions and as keys.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use testbed::policies::one_endpoint;
 
 const SECRET: &[u8] = b"a secret of the test";
 
-/// A token as an issuer would sign it: HS256.
+/// A token, signed with HS256 as an issuer would.
 fn token(claims: &Value) -> String {
     let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
     let signed = format!(
@@ -42,7 +42,7 @@ fn with_jwt_authn(bootstrap: &mut Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_of_a_signed_token_choose_cohort_and_key() {
+async fn claims_of_a_signed_token_select_cohort_and_key() {
     let claim = |name: &str| json!(["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload", name]);
     let backends = Backend::start_all(["stable", "gold", "v1", "v2"]).await.unwrap();
     let policy = one_endpoint(json!({
@@ -64,7 +64,7 @@ async fn claims_of_a_signed_token_choose_cohort_and_key() {
     };
     assert_eq!(get(None).await, Ok("stable".to_owned()));
     assert_eq!(get(Some(json!({ "iss": "tests", "sub": "a", "plan": "gold" }))).await, Ok("gold".to_owned()));
-    // A null or a list is no text; it crashes nothing.
+    // A null and a list are not strings. They crash nothing.
     assert_eq!(get(Some(json!({ "iss": "tests", "plan": null }))).await, Ok("stable".to_owned()));
     assert_eq!(get(Some(json!({ "iss": "tests", "plan": ["gold"] }))).await, Ok("stable".to_owned()));
     let mut seen = BTreeMap::new();

@@ -10,7 +10,8 @@ use testbed::policies::one_endpoint;
 use testbed::statistics::assert_share;
 use testbed::{load, wait_until};
 
-/// A model for phones is tried on iOS in the US, beside a canary for everyone; employees and beta users always get it.
+/// A canary for everyone, with another share for iOS users in the US. Employees and beta users always
+/// get it.
 fn rollout(ios_us: f64, everyone: f64) -> String {
     let split = |share: f64| json!({ "stable": 1.0 - share, "canary": share });
     let ranker = json!({
@@ -28,7 +29,7 @@ fn rollout(ios_us: f64, everyone: f64) -> String {
                                      { "name": "x-country", "exact": "US" }] } },
         ],
     });
-    // Another endpoint with users of its own.
+    // Another endpoint, with its own users.
     let search = json!({ "name": "search", "route": "/search", "affinity": { "keys": [{ "header": "x-user" }] },
         "traffic": split(everyone / 2.0) });
     json!({ "endpoints": [ranker, search] }).to_string()
@@ -38,7 +39,7 @@ const IOS_US: [(&str, &str); 2] = [("user-agent", "Mozilla/5.0 (iPhone; CPU iPho
 
 const IOS_DE: [(&str, &str); 2] = [("user-agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0)"), ("x-country", "DE")];
 
-/// The backend of each of the users `user-0`, `user-1`, …
+/// The backend that serves each of the users `user-0`, `user-1`, …
 async fn place(client: &Client, path: &str, headers: &[(&str, &str)], users: u64) -> Vec<String> {
     let mut placed = Vec::new();
     for n in 0..users {
@@ -59,7 +60,7 @@ fn assert_canaries(placed: &[String], share: f64, who: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
+async fn each_cohort_has_its_own_split_and_its_users_stay_where_they_are() {
     const USERS: u64 = 1000;
     let backends = Backend::start_all(["stable", "canary"]).await.unwrap();
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(rollout(0.3, 0.1), &backends) }).await.unwrap();
@@ -75,7 +76,7 @@ async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
     assert_canaries(&place(&client, "/rank", &[("cookie", "a=b; beta=1")], 100).await, 1.0, "beta users");
     let forced: Vec<_> = IOS_US.into_iter().chain([("x-employee", "7")]).collect();
     assert_canaries(&place(&client, "/rank", &forced, 100).await, 1.0, "employees with a phone in the US");
-    // Each cohort is counted by itself.
+    // Each cohort has its own counts.
     for (cohort, backend, count) in [
         ("internal", "canary", 200),
         ("beta", "canary", 100),
@@ -88,7 +89,7 @@ async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
     let of_endpoint = [("endpoint", "ranker"), ("backend", "canary")];
     let of_all = canaries(&everyone) + 300 + canaries(&ios_us);
     assert_eq!(envoy.metric("traffic_policy_requests_total", &of_endpoint).await.unwrap(), of_all);
-    // On every device and connection.
+    // The same on every device and connection.
     assert_eq!(place(&h2, "/rank", &[("user-agent", "Android")], USERS).await, everyone);
 
     // A lower share moves only that cohort's users, and only away from the canary.
@@ -102,7 +103,8 @@ async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
     assert_eq!(place(&client, "/rank", &IOS_DE, USERS).await, everyone);
     assert_eq!(place(&client, "/search", &IOS_US, USERS).await, search);
 
-    // A change of everyone's share moves nobody in the cohort; the other endpoint's share changes too, and only grows.
+    // A change of everyone's share moves nobody in the cohort. The share of the other endpoint changes,
+    // too, and only grows.
     assert_eq!(envoy.apply(&rollout(0.2, 0.4)).await.unwrap(), Verdict::InForce);
     assert_eq!(place(&client, "/rank", &IOS_US, USERS).await, fewer);
     let more = place(&client, "/rank", &IOS_DE, USERS).await;
@@ -111,7 +113,7 @@ async fn each_cohort_has_its_own_split_and_users_stay_where_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_cohorts_copies_are_counted_by_themselves_and_share_the_limits_of_their_entry() {
+async fn copies_are_counted_for_each_cohort_and_share_the_limits_of_their_entry() {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
     let policy = one_endpoint(json!({
         "name": "e", "traffic": { "main": 1 }, "shadow": { "copy": { "fraction": 1, "max_per_second": 50 } },
@@ -139,7 +141,8 @@ async fn each_cohorts_copies_are_counted_by_themselves_and_share_the_limits_of_t
     .unwrap();
     let (inherited, skipped) = (count("inherits", "2xx").await, count("inherits", "skipped_rate").await);
     assert_eq!(inherited + skipped, 100);
-    // Together, those in the cohort and those in none may send one second's worth, and what has been filled up since.
+    // The cohort and the requests in no cohort share one rate limit: one second's worth of copies at
+    // once, and then the rate.
     let in_none = envoy.outcomes("copy", "2xx").await.unwrap() - inherited - 100;
     let allowed = 50.0 * (1.0 + start.elapsed().as_secs_f64());
     assert!(inherited >= 50 && (inherited + in_none) as f64 <= allowed, "{inherited} and {in_none} of {allowed}");

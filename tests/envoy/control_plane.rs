@@ -1,4 +1,4 @@
-//! The filter in a real Envoy that has its policy from a control plane over gRPC, as in Istio.
+//! Policies from a control plane over gRPC, as in Istio.
 
 use std::time::Duration;
 
@@ -22,21 +22,21 @@ struct Mesh {
 impl Mesh {
     /// Starts both, with this policy in force.
     async fn start(policy: &str, backends: &[Backend]) -> Self {
-        let (mesh, reply) = Self::start_and_hear(policy, backends).await;
+        let (mesh, reply) = Self::start_and_reply(policy, backends).await;
         assert_eq!(reply, Reply::Ack);
         assert_eq!(mesh.envoy.policy_hash().await.unwrap(), hash(policy));
         mesh
     }
 
-    /// Starts both with this policy, and tells what Envoy says to it.
-    async fn start_and_hear(policy: &str, backends: &[Backend]) -> (Self, Reply) {
+    /// Starts both with this policy, and returns Envoy's reply.
+    async fn start_and_reply(policy: &str, backends: &[Backend]) -> (Self, Reply) {
         let mut control_plane = ControlPlane::start().await.unwrap();
         let setup = Setup {
             workers: WORKERS as u32,
             control_plane: Some(control_plane.address),
             ..Setup::new(policy, backends)
         };
-        // Envoy is not ready before it has heard of a policy.
+        // Envoy is not ready before a policy has come.
         let (envoy, reply) = tokio::join!(Envoy::start(&setup), control_plane.push(policy));
         (Self { envoy: envoy.unwrap(), control_plane }, reply.unwrap())
     }
@@ -46,11 +46,12 @@ impl Mesh {
         let before = self.envoy.loads();
         assert_eq!(self.control_plane.push(policy).await.unwrap(), Reply::Ack);
         assert_eq!(self.envoy.policy_hash().await.unwrap(), hash(policy));
-        // Envoy acknowledges when the policy is loaded for a trial and on the main thread. The workers follow.
+        // Envoy accepts once the policy is loaded for a trial and on the main thread. The workers follow.
         wait_until("each worker loads the policy", async || self.envoy.loads() == before + 2 + WORKERS).await.unwrap();
     }
 
-    /// Pushes a bad policy, and finds it refused for these reasons and the policy before still in force.
+    /// Pushes an invalid policy. It must be refused with these errors, and the policy before must stay in
+    /// force.
     async fn push_bad(&mut self, policy: &str, errors: &[String], rule: &str) {
         let before = self.envoy.policy_hash().await.unwrap();
         let logged = self.envoy.log().len();
@@ -63,12 +64,12 @@ impl Mesh {
     }
 }
 
-/// What Envoy says to a policy that the filter refuses. The reasons are in its log only.
+/// Envoy's reply to a policy that the filter refuses. Only its log contains the reasons.
 fn refused() -> Reply {
     Reply::Nack("Unable to create Wasm plugin traffic-policy".to_owned())
 }
 
-/// The filter as Envoy's dump of its configuration has it.
+/// The filter in Envoy's dump of its configuration.
 async fn dumped_filter(envoy: &Envoy) -> Value {
     let dump: Value = serde_json::from_str(&envoy.admin("/config_dump").await.unwrap()).unwrap();
     let mut parts = dump["configs"].as_array().unwrap().iter();
@@ -76,7 +77,7 @@ async fn dumped_filter(envoy: &Envoy) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_plane_gives_the_same_filter_as_the_shipped_file() {
+async fn the_control_plane_serves_the_same_filter_as_the_shipped_file() {
     let backends = Backend::start_all(["main"]).await.unwrap();
     let policy = one_endpoint(json!({ "name": "e", "traffic": { "main": 1 } }));
     let from_file = Envoy::start(&Setup::new(policy.as_str(), &backends)).await.unwrap();
@@ -85,14 +86,14 @@ async fn the_control_plane_gives_the_same_filter_as_the_shipped_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_fifty_pushes_under_load_the_good_ones_are_in_force_the_bad_ones_refused_and_no_request_fails() {
+async fn of_fifty_pushes_under_load_good_ones_take_effect_bad_ones_are_refused_and_no_request_fails() {
     const BAD: usize = 25;
     let backends = Backend::start_all(["a", "b", "c"]).await.unwrap();
     let all_to = |name: &str, n: usize| one_endpoint(json!({ "name": format!("push-{n}"), "traffic": { name: 1 } }));
     let mut mesh = Mesh::start(&all_to("c", 0), &backends).await;
     let clients = [Http::V1, Http::V2, Http::V2].map(|http| mesh.envoy.client(http));
     let loads = clients.map(|client| Background::start(&client, "/"));
-    // Of each kind some: they stand together in the file.
+    // Evenly spread over the file, in which similar ones stand together.
     let refusals = cases::refusals().unwrap();
     let bad: Vec<_> = refusals.iter().step_by(refusals.len() / BAD).take(BAD).collect();
     assert_eq!(bad.len(), BAD);
@@ -106,7 +107,7 @@ async fn of_fifty_pushes_under_load_the_good_ones_are_in_force_the_bad_ones_refu
             wait_until("load flows on", async || serving.count() >= before + 100).await.unwrap();
         };
         mesh.push_good(&all_to(name, n)).await;
-        wait_until("what was under way is answered", async || {
+        wait_until("requests in flight are answered", async || {
             take_others();
             tokio::time::sleep(Duration::from_millis(20)).await;
             take_others() == 0
@@ -124,9 +125,10 @@ async fn of_fifty_pushes_under_load_the_good_ones_are_in_force_the_bad_ones_refu
     }
 }
 
-// As Envoy 1.40 has it. It is why an operator looks at the metric for the policy in force, and not at these.
+// This is how Envoy 1.40 behaves. So an operator must look at the metric, and not at the dump or the
+// acknowledgement, to see the policy in force.
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_dumps_a_refused_policy_and_acknowledges_it_the_second_time_and_the_metric_tells_the_truth() {
+async fn envoy_dumps_a_refused_policy_and_acknowledges_it_the_second_time_but_the_metric_is_right() {
     let backends = Backend::start_all(["a"]).await.unwrap();
     let good = one_endpoint(json!({ "name": "e", "traffic": { "a": 1 } }));
     let mut mesh = Mesh::start(&good, &backends).await;
@@ -141,9 +143,9 @@ async fn envoy_dumps_a_refused_policy_and_acknowledges_it_the_second_time_and_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_whose_first_policy_is_bad_answers_500_until_a_good_one_comes() {
+async fn a_proxy_whose_first_policy_is_invalid_answers_500_until_a_valid_one_comes() {
     let backends = Backend::start_all(["a"]).await.unwrap();
-    let (mut mesh, reply) = Mesh::start_and_hear("[]", &backends).await;
+    let (mut mesh, reply) = Mesh::start_and_reply("[]", &backends).await;
     assert_eq!(reply, refused());
     let client = mesh.envoy.client(Http::V1);
     assert_eq!(client.get("/", &[]).await.unwrap().status(), 500);
@@ -151,7 +153,7 @@ async fn a_proxy_whose_first_policy_is_bad_answers_500_until_a_good_one_comes() 
     assert_eq!(served_by(&client.get("/", &[]).await.unwrap()), Some("a"));
 }
 
-/// A JSON text of `value`, with each number in this form.
+/// `value` as JSON, with numbers in this form and members in order or reversed.
 fn written(value: &Value, number: fn(f64) -> String, is_reversed: bool) -> String {
     match value {
         Value::Number(value) => number(value.as_f64().unwrap()),
@@ -172,7 +174,7 @@ fn written(value: &Value, number: fn(f64) -> String, is_reversed: bool) -> Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_is_the_same_in_every_form_of_its_numbers_and_order_of_its_keys() {
+async fn a_policy_is_the_same_whatever_the_form_of_its_numbers_and_the_order_of_its_members() {
     const COUNT: u64 = 200;
     let backends = Backend::start_all(["a", "b", "copy", "other"]).await.unwrap();
     let policy = json!({
@@ -215,7 +217,7 @@ async fn a_policy_is_the_same_in_every_form_of_its_numbers_and_order_of_its_keys
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_of_a_megabyte_is_in_force_and_a_mistake_at_its_end_is_found() {
+async fn a_policy_of_a_megabyte_takes_effect_and_an_error_at_its_end_is_found() {
     const ENDPOINTS: usize = 7000;
     const NAMES: [&str; 3] = ["a", "b", "c"];
     let backends = Backend::start_all(NAMES).await.unwrap();

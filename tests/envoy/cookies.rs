@@ -1,4 +1,4 @@
-//! Generated keys, which a cookie carries.
+//! Generated keys, which clients get as a cookie.
 
 use serde_json::json;
 use testbed::backend::Backend;
@@ -8,7 +8,7 @@ use testbed::policies::one_endpoint;
 use testbed::statistics::assert_share;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generated_cookie_places_its_client_from_the_first_request_on() {
+async fn a_generated_cookie_keeps_its_client_on_one_backend_from_the_first_request_on() {
     const CLIENTS: usize = 2000;
     let backends = Backend::start_all(["stable", "canary"]).await.unwrap();
     let cookie = json!({ "name": "tid", "max_age_s": 3600, "path": "/" });
@@ -29,17 +29,17 @@ async fn a_generated_cookie_places_its_client_from_the_first_request_on() {
             let set: Vec<_> =
                 answer.headers().get_all("set-cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
             if round > 0 {
-                assert_eq!(set, Vec::<String>::new(), "a client with a cookie gets no other");
+                assert_eq!(set, Vec::<String>::new(), "a client with a cookie gets another one");
                 continue;
             }
             let [set] = set.try_into().unwrap();
             let (pair, attributes) = set.split_once("; ").unwrap();
             assert_eq!(attributes, "Path=/; Max-Age=3600; SameSite=Lax; Secure; HttpOnly");
             assert_eq!(pair.len(), "tid=".len() + 32, "{pair}");
-            // As a browser sends it, among others.
+            // A browser sends it among other cookies.
             *jar = format!("theme=dark; {pair}");
         }
-        // No drift: all five the same, the very first among them.
+        // All five rounds give the same backends, including the first, without a cookie.
         if round == 0 {
             first = placed;
             let on_canary = first.iter().filter(|backend| *backend == "canary").count() as u64;
@@ -58,7 +58,7 @@ async fn a_generated_cookie_places_its_client_from_the_first_request_on() {
             "{reason}"
         );
     }
-    // With a key of its own a client gets none.
+    // A client with its own key gets no cookie.
     let answer = client.get("/", &[("x-user", "u")]).await.unwrap();
     assert!(!answer.headers().contains_key("set-cookie"));
 }

@@ -1,4 +1,4 @@
-//! What the filter counts, against what clients and backends count themselves.
+//! The filter's counts, compared with those of clients and backends.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use testbed::load::{Tally, send_each};
 use testbed::policies::{hash, one_endpoint};
 use testbed::wait_until;
 
-/// Sends requests to two endpoints, some of them of the cohort `beta`, over both versions of HTTP.
+/// Sends requests to two endpoints over both versions of HTTP. Some are in the cohort `beta`.
 async fn send(envoy: &Envoy, count: u64) -> Tally {
     let clients = [envoy.client(Http::V1), envoy.client(Http::V2)];
     send_each(count, move |n| {
@@ -60,7 +60,7 @@ async fn counters_agree_with_the_backends_over_reloads() {
         let times = async || count("traffic_policy_response_time_milliseconds_count", &[of_backend]).await;
         wait_until("all times are counted", async || times().await == served).await.unwrap();
     }
-    // Each third request is of b, and each fifth of a cohort.
+    // Every third request is for the endpoint b, and every fifth is in the cohort.
     let of = async |labels: &[(&str, &str)]| count("traffic_policy_responses_total", labels).await;
     assert_eq!(of(&[("endpoint", "b")]).await, COUNT);
     assert_eq!(of(&[("endpoint", "a"), ("cohort", "beta")]).await, 2 * COUNT / 5);
@@ -69,7 +69,7 @@ async fn counters_agree_with_the_backends_over_reloads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_response_is_counted_by_its_class_and_its_time() {
+async fn a_response_is_counted_by_class_and_its_time_is_recorded() {
     let backends = Backend::start_all(["main"]).await.unwrap();
     let main = named(&backends, "main");
     let envoy = Envoy::start(&Setup::new(one_endpoint(json!({ "name": "e", "traffic": { "main": 1 } })), &backends))
@@ -87,7 +87,7 @@ async fn a_response_is_counted_by_its_class_and_its_time() {
     main.behave(Behaviour { status: None, ..Behaviour::default() });
     client.get("/", &[]).await.unwrap();
     wait_until("the response is counted", async || of_class("5xx").await == 2).await.unwrap();
-    // A client that goes away before the response gets none.
+    // A client that goes away early gets no response.
     main.behave(Behaviour { delay: Duration::from_secs(2), ..Behaviour::default() });
     let request = client.get("/", &[]);
     tokio::time::timeout(Duration::from_millis(200), request).await.unwrap_err();
@@ -95,13 +95,13 @@ async fn a_response_is_counted_by_its_class_and_its_time() {
     main.behave(Behaviour { delay: Duration::from_millis(300), ..Behaviour::default() });
     let sum = async || envoy.metric("traffic_policy_response_time_milliseconds_sum", &[]).await.unwrap_or_default();
     client.get("/", &[]).await.unwrap();
-    // What came before took two seconds at most. The histogram's buckets round by a tenth.
+    // The requests before took two seconds at most. The buckets of the histogram round by a tenth.
     wait_until("the time is counted", async || sum().await >= 270).await.unwrap();
     assert!(sum().await < 3_000, "{}", sum().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn responses_are_not_counted_if_the_policy_does_not_want_it() {
+async fn responses_are_not_counted_where_the_policy_turns_that_off() {
     let backends = Backend::start_all(["main"]).await.unwrap();
     let policy = json!({ "metrics": { "responses": false }, "endpoints": [{ "name": "e", "traffic": { "main": 1 } }] });
     let envoy = Envoy::start(&Setup::new(policy.to_string(), &backends)).await.unwrap();
@@ -112,7 +112,7 @@ async fn responses_are_not_counted_if_the_policy_does_not_want_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_policys_hash_and_shares_are_gauges() {
+async fn the_hash_and_the_shares_of_the_policy_in_force_are_gauges() {
     let backends = Backend::start_all(["v1", "v2"]).await.unwrap();
     let first = r#"{"endpoints": [{"name": "e", "route": "/", "traffic": {"v1": 0.75, "v2": 0.25}}]}"#;
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(first, &backends) }).await.unwrap();
@@ -126,7 +126,7 @@ async fn the_policys_hash_and_shares_are_gauges() {
     };
     assert_eq!(reported().await, hash(first));
     assert_eq!((share("v1").await, share("v2").await), (750_000, 250_000));
-    // Laid out otherwise, as a control plane would, it is the same policy.
+    // With another layout, as a control plane may write it, it is the same policy.
     let same = r#"{ "endpoints": [ { "traffic": { "v2": 2.5e-1, "v1": 0.750 }, "route": "/", "name": "e" } ] }"#;
     envoy.apply(same).await.unwrap();
     assert_eq!(reported().await, hash(first));

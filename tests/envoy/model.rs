@@ -1,4 +1,8 @@
-//! The reference model against the filter in Envoy.
+//! The reference model and the filter in Envoy decide the same about random requests under random
+//! policies.
+//!
+//! The environment variable `ENVOY_CASES` sets the number of requests. Run with `-- --nocapture` to see
+//! what they covered.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -23,7 +27,8 @@ fn with_decision(bootstrap: &mut Value) {
     }
 }
 
-/// What keeps an answer from being what the reference expects; nothing if it is.
+/// Sends the request of a case. Returns how the answer differs from the reference's decision, or `None`
+/// if it doesn't.
 async fn difference(client: &Client, policy: &Value, case: &Case) -> Option<String> {
     let (request, expected) = (&case.request, &case.expected);
     let mut headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.clone(), bytes_of(value))).collect();
@@ -46,7 +51,7 @@ async fn difference(client: &Client, policy: &Value, case: &Case) -> Option<Stri
             && (served.is_some() || answer.status() == StatusCode::NOT_FOUND);
         return (!is_right).then(|| format!("{answer:?}"));
     };
-    // Who serves is determined by a key, and else by a draw of the filter's own.
+    // A key determines the backend. Without one the filter draws it.
     let backend = match (expected.reason.as_str(), &decision) {
         ("key", _) => expected.backend.clone(),
         (_, decision) => decision.as_ref().and_then(|text| text.split('/').nth(2)).map(str::to_owned),
@@ -64,14 +69,13 @@ async fn difference(client: &Client, policy: &Value, case: &Case) -> Option<Stri
 async fn the_filter_decides_as_the_reference_does() {
     let start = Instant::now();
     let mut lines = Vec::new();
-    // More than are sent: some can't be.
+    // More than are sent, because some can't be.
     let count = cases("ENVOY_CASES", 200);
     generate(2, count * 3, 25, |line| lines.push(line)).unwrap();
     let mut clusters = BTreeSet::from(["main".to_owned()]);
     for line in &lines {
         if let Line::Case(case) = line {
             clusters.extend(case.expected.candidates.values().chain(&case.expected.cluster).cloned());
-            // Copies are made, too.
             clusters.extend(case.expected.shadows.iter().cloned());
         }
     }

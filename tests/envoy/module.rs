@@ -1,4 +1,4 @@
-//! The module and the configuration files that are shipped with it.
+//! The module, and the configuration files that are shipped with it.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -31,7 +31,7 @@ async fn the_shipped_policy_is_in_force() {
 }
 
 #[test]
-fn the_module_exports_no_callback_that_it_does_not_use() {
+fn the_module_exports_exactly_the_callbacks_that_the_shipped_file_allows() {
     let module = std::fs::read(build_wasm().unwrap()).unwrap();
     let parts = wasmparser::Parser::new(0).parse_all(&module);
     let mut exported = BTreeSet::new();
@@ -41,7 +41,6 @@ fn the_module_exports_no_callback_that_it_does_not_use() {
         }
     }
     let callbacks: BTreeSet<_> = exported.iter().filter(|name| name.starts_with("proxy_on_")).cloned().collect();
-    // Those that the shipped configuration lets Envoy call: each is there for something.
     let shipped = read("envoy/traffic-policy.yaml").unwrap();
     let allowed = shipped.lines().filter_map(|line| line.trim().split_once(": {}"));
     let allowed: BTreeSet<_> =
@@ -56,7 +55,7 @@ fn the_module_is_small() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_needs_no_call_that_the_shipped_file_allows_for_something_else() {
+async fn a_plain_policy_needs_no_call_that_the_shipped_file_allows_for_other_features() {
     let shipped = read("envoy/traffic-policy.yaml").unwrap();
     let for_others = shipped.lines().filter(|line| line.contains("# for ") && line.ends_with(" only"));
     let for_others: Vec<_> = for_others.map(|line| line.trim().split_once(':').unwrap().0).collect();
@@ -67,7 +66,7 @@ async fn a_policy_needs_no_call_that_the_shipped_file_allows_for_something_else(
     let verdict = envoy.judge(async || {
         let mut file: Value = serde_json::from_slice(&std::fs::read(envoy.policy_file())?)?;
         let vm = &mut file["resources"][0]["typed_config"]["config"]["vm_config"];
-        // One of its own, or the one that is there would do.
+        // With another id, since Envoy would otherwise use the VM that it has.
         vm["vm_id"] = json!("restricted");
         let allowed = &mut vm["capability_restriction_config"]["allowed_capabilities"];
         for call in &for_others {

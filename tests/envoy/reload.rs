@@ -1,4 +1,4 @@
-//! A new policy under load.
+//! A change of the policy under load.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ async fn a_new_policy_is_in_force_within_two_seconds_under_load_and_no_request_f
         let time = start.elapsed();
         assert!(time < Duration::from_secs(2), "{time:?}");
     }
-    // A broken one in between changes nothing.
+    // An invalid policy in between changes nothing.
     assert_eq!(
         envoy.apply(r#"{"endpoints": [{"name": "e", "traffic": {"b": 0.5}}]}"#).await.unwrap(),
         Verdict::Refused

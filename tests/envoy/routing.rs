@@ -1,4 +1,4 @@
-//! The routing header: the filter sets it, and a client never does.
+//! The routing header, which the filter sets and a client can't.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use testbed::envoy::{Envoy, Setup};
 use testbed::policies::one_endpoint;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_never_chooses_the_cluster() {
+async fn a_client_never_chooses_the_cluster() {
     let backends = Backend::start_all(["stable", "other"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
     let policy = one_endpoint(json!({ "name": "e", "route": "/e", "traffic": { "stable": 1 } }));
@@ -37,11 +37,12 @@ async fn the_client_never_chooses_the_cluster() {
     }
     assert_eq!(named(&backends, "other").count(), 0);
     for received in named(&backends, "stable").take_received() {
-        assert_eq!(received.header("x-traffic-cluster"), Vec::<String>::new(), "the header is not forwarded");
+        assert_eq!(received.header("x-traffic-cluster"), Vec::<String>::new(), "the header is forwarded");
     }
 }
 
-/// As Istio's VirtualService and the Gateway API's HTTPRoute route: no `cluster_header`, a route for each cluster.
+/// Istio's VirtualService and the Gateway API's HTTPRoute have a route for each cluster instead of
+/// `cluster_header`.
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_that_match_the_routing_header_follow_the_filter() {
     let backends = Backend::start_all(["stable", "canary"]).await.unwrap();
@@ -65,12 +66,13 @@ async fn routes_that_match_the_routing_header_follow_the_filter() {
     for user in 0..100 {
         let key = format!("user-{user}");
         let answer = client.get("/e", &[("x-serve-shard-key", &key), ("x-traffic-cluster", "canary")]).await.unwrap();
-        let expected = &traffic.choose(Salt::new("e").point(key.as_bytes())).name;
-        assert_eq!(served_by(&answer), Some(expected.as_str()), "{key}");
+        let expected = &*traffic.choose(Salt::new("e").point(key.as_bytes())).name;
+        assert_eq!(served_by(&answer), Some(expected), "{key}");
         *served.entry(expected).or_insert(0) += 1;
     }
     assert_eq!(served.len(), 2, "{served:?}");
-    // What no endpoint takes goes the way of what the filter never saw, whatever the client says.
+    // A request that matches no endpoint takes the route of requests that the filter never saw, whatever
+    // the client sends.
     let answer = client.get("/other", &[("x-traffic-cluster", "canary")]).await.unwrap();
     assert_eq!(served_by(&answer), Some("stable"));
 }

@@ -1,4 +1,5 @@
-//! The tables of cases and of refusals, run by the filter in Envoy.
+//! The tables of cases and refusals, sent to the filter in Envoy. The target `core` runs the same tables
+//! on the core alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::one_endpoint;
 use testbed::{cases, wait_until};
 
-/// Every cluster that the table's policy names.
+/// Every cluster that a table's policy names.
 fn clusters(table: &Table) -> BTreeSet<String> {
     let policy = &table.policy;
     let keys = |value: &Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
@@ -84,7 +85,7 @@ async fn the_filter_decides_as_the_tables_say() {
             }
         }
     }
-    // The one worker sends copies in order: when this one has left, no other will.
+    // The only worker sends copies in order. When this one has come, all others have left.
     let last = one_endpoint(json!({ "name": "last", "traffic": { "main": 1 }, "shadow": { "sentinel": 1 } }));
     envoy.apply(&last).await.unwrap();
     client.get("/", &[]).await.unwrap();
@@ -94,7 +95,7 @@ async fn the_filter_decides_as_the_tables_say() {
     for backend in &backends {
         for received in backend.take_received() {
             let Some(rule) = received.header("x-case").pop() else { continue };
-            // A copy bears the name of the backend that it was made for; a client's own marker names none.
+            // The marker of a copy is the name of its shadow. A client's own marker is another string.
             if let [marker] = received.header("x-traffic-shadow").as_slice()
                 && marker != "elsewhere"
                 && !marker.is_empty()
@@ -112,14 +113,14 @@ async fn the_filter_decides_as_the_tables_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_wrong_policy_is_refused_and_the_one_in_force_stays() {
+async fn an_invalid_policy_is_refused_and_the_one_before_stays_in_force() {
     let backends = Backend::start_all(["main"]).await.unwrap();
     let good = one_endpoint(json!({ "name": "good", "traffic": { "main": 1 } }));
     let envoy = Envoy::start(&Setup::new(good, &backends)).await.unwrap();
     let client = envoy.client(Http::V1);
     for refusal in cases::refusals().unwrap() {
         let text = refusal.text();
-        // Protobuf's JSON has no empty Any; the binary form has a test of its own.
+        // Protobuf's JSON has no empty Any, and the binary form has its own test.
         if text.is_empty() || text.starts_with("\n\u{11}") {
             continue;
         }
@@ -136,7 +137,7 @@ async fn each_wrong_policy_is_refused_and_the_one_in_force_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_struct_is_refused_with_the_advice_to_use_a_string() {
+async fn a_struct_is_refused_and_the_log_recommends_a_string() {
     let backends = Backend::start_all(["main"]).await.unwrap();
     let good = one_endpoint(json!({ "name": "good", "traffic": { "main": 1 } }));
     let envoy = Envoy::start(&Setup::new(good, &backends)).await.unwrap();

@@ -1,7 +1,9 @@
 //! Policies that many tests use, as JSON.
 
+use std::sync::Arc;
+
 use anyhow::Context;
-use policy::Policy;
+use policy::{Backend, Fault, Policy, Traffic};
 use serde_json::{Value, json};
 
 use crate::read_yaml;
@@ -38,4 +40,18 @@ pub fn shipped() -> anyhow::Result<String> {
 pub fn hash(policy: &str) -> u64 {
     let parsed = Policy::from_json(policy.as_bytes());
     parsed.unwrap_or_else(|errors| panic!("{policy}: {errors}")).policy.hash
+}
+
+/// Shares among backends, each with the cluster of its name.
+///
+/// # Panics
+/// When a name is not one for a backend, or all shares are 0.
+pub fn traffic<S: AsRef<str>>(shares: impl IntoIterator<Item = (S, f64)>) -> Traffic {
+    let backend =
+        |name: &str| -> Result<Backend, Fault> { Ok(Backend { name: name.parse()?, cluster: name.parse()? }) };
+    let shares = shares.into_iter().map(|(name, share)| {
+        let backend = backend(name.as_ref()).unwrap_or_else(|fault| panic!("{fault}"));
+        (Arc::new(backend), share)
+    });
+    Traffic::new(shares).unwrap_or_else(|| panic!("all shares are 0"))
 }

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use policy::Traffic;
 use policy::placement::Salt;
 use policy::shadow::Draw;
 use serde::Deserialize;
+use testbed::policies::traffic;
 use testbed::{project, read};
-
-use super::backend;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -61,8 +59,8 @@ fn the_golden_vectors_hold() {
         assert_eq!(Salt::new(&row.salt).point(&bytes(&row.key_hex)), hex(&row.point), "{} {}", row.salt, row.key_hex);
     }
     for row in &golden.choices {
-        let traffic = Traffic::new(row.traffic.iter().map(|(name, share)| (backend(name), *share))).unwrap();
-        assert_eq!(traffic.choose(hex(&row.point)).name, row.backend, "{:?} {}", row.traffic, row.point);
+        let traffic = traffic(row.traffic.iter().map(|(name, share)| (name, *share)));
+        assert_eq!(*traffic.choose(hex(&row.point)).name, row.backend, "{:?} {}", row.traffic, row.point);
     }
     for row in &golden.shadows {
         let draw = Draw::new(&row.backend, row.fraction);
@@ -71,7 +69,7 @@ fn the_golden_vectors_hold() {
 }
 
 #[test]
-fn the_golden_vectors_are_what_the_python_reference_makes() {
+fn the_golden_vectors_are_those_of_the_python_program() {
     let output =
         Command::new("python3").arg("placement.py").current_dir(project().join("tests/data/golden")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

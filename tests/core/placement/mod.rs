@@ -7,20 +7,12 @@ mod split;
 
 use std::sync::Arc;
 
-use policy::{Backend, Traffic};
+use policy::Backend;
 
-/// What is promised of counts.
+/// A count fails its test if chance alone would make it that far off less often than this.
 const P_PROMISED: f64 = 0.001;
 
-fn backend(name: &str) -> Arc<Backend> {
-    Arc::new(Backend { name: name.into(), cluster: name.into() })
-}
-
-fn traffic(shares: &[(&str, f64)]) -> Traffic {
-    Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
-}
-
-/// Numbers that look random and are the same on every run: SplitMix64.
+/// Numbers that look random and are the same in every run, by SplitMix64.
 fn draws(seed: u64) -> impl Iterator<Item = u64> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -31,7 +23,7 @@ fn draws(seed: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// 10^5 keys of each kind that people use.
+/// 100,000 keys of each kind that people use.
 fn kinds_of_keys() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     const COUNT: usize = 100_000;
     let uuid = |(high, low): (u64, u64)| {
@@ -49,10 +41,11 @@ fn kinds_of_keys() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
+/// How often each of `names` is among the backends that were chosen.
 fn counts<'a>(names: &[&str], served: impl Iterator<Item = &'a Arc<Backend>>) -> Vec<u64> {
     let mut counts = vec![0; names.len()];
     for backend in served {
-        counts[names.iter().position(|name| *name == backend.name).unwrap()] += 1;
+        counts[names.iter().position(|name| **name == *backend.name).unwrap()] += 1;
     }
     counts
 }

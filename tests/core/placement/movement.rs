@@ -1,15 +1,16 @@
 //! Which keys a change of shares moves.
 
 use policy::placement::Salt;
+use testbed::policies::traffic;
 use testbed::statistics::binomial_bounds;
 
-use super::{P_PROMISED, kinds_of_keys, traffic};
+use super::{P_PROMISED, kinds_of_keys};
 
 #[test]
-fn from_90_10_to_80_20_a_tenth_of_the_keys_move_and_none_leaves_the_growing_backend() {
+fn from_90_10_to_80_20_a_tenth_of_the_keys_moves_and_none_leaves_the_growing_backend() {
     let salt = Salt::new("ranker");
-    let before = traffic(&[("v1", 0.9), ("v2", 0.1)]);
-    let after = traffic(&[("v1", 0.8), ("v2", 0.2)]);
+    let before = traffic([("v1", 0.9), ("v2", 0.1)]);
+    let after = traffic([("v1", 0.8), ("v2", 0.2)]);
     for (kind, keys) in kinds_of_keys() {
         let mut moved = 0;
         for key in &keys {
@@ -23,8 +24,8 @@ fn from_90_10_to_80_20_a_tenth_of_the_keys_move_and_none_leaves_the_growing_back
     }
 }
 
-/// The part of all keys that weighted rendezvous hashing moves: 1 - Σ 1 / Σ max(p_j / p_i, q_j / q_i), the probability
-/// Jaccard distance (Moulton and Jiang, 2018).
+/// The part of all keys that weighted rendezvous hashing moves: the probability Jaccard distance,
+/// 1 - Σ 1 / Σ max(p_j / p_i, q_j / q_i) (Moulton and Jiang, 2018).
 fn movement(before: &[f64], after: &[f64]) -> f64 {
     let stay = |i: usize| {
         let ratio = |j: usize| f64::max(before[j] / before[i], after[j] / after[i]);
@@ -34,7 +35,7 @@ fn movement(before: &[f64], after: &[f64]) -> f64 {
 }
 
 #[test]
-fn with_more_than_two_backends_movement_keeps_its_documented_bound() {
+fn with_more_than_two_backends_movement_keeps_the_documented_bound() {
     let names = ["a", "b", "c", "d"];
     let keys = kinds_of_keys();
     for (before, after) in [
@@ -48,7 +49,7 @@ fn with_more_than_two_backends_movement_keeps_its_documented_bound() {
         let least = before.iter().zip(&after).map(|(p, q)| f64::max(q - p, 0.0)).sum::<f64>();
         let expected = movement(&before, &after);
         assert!((least - 1e-12..=2.0 * least / (1.0 + least) + 1e-12).contains(&expected), "{before:?} {after:?}");
-        let traffic_of = |shares: [f64; 4]| traffic(&names.into_iter().zip(shares).collect::<Vec<_>>());
+        let traffic_of = |shares: [f64; 4]| traffic(names.into_iter().zip(shares));
         let (old, new) = (traffic_of(before), traffic_of(after));
         for (kind, keys) in &keys {
             let points = keys.iter().map(|key| Salt::new("ranker").point(key));

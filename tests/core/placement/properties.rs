@@ -1,19 +1,18 @@
-//! What holds for any shares, any point and any key.
+//! Properties that hold for any shares, points and keys.
 
 use policy::Traffic;
 use policy::placement::{Salt, fnv1a, mix, unit};
 use proptest::prelude::*;
+use testbed::policies::traffic;
 
-use super::backend;
-
-/// Two to six backends with shares in thousandths; some may be 0.
+/// The shares of two to six backends in thousandths. Some may be 0, but not all.
 fn shares() -> impl Strategy<Value = Vec<u32>> {
     proptest::collection::vec(0_u32..=1000, 2..=6)
         .prop_filter("a share above 0", |shares| shares.iter().any(|s| *s > 0))
 }
 
 fn traffic_of(shares: &[u32]) -> Traffic {
-    Traffic::new(shares.iter().enumerate().map(|(n, share)| (backend(&format!("b{n}")), f64::from(*share)))).unwrap()
+    traffic(shares.iter().enumerate().map(|(n, share)| (format!("b{n}"), f64::from(*share))))
 }
 
 proptest! {
@@ -27,15 +26,14 @@ proptest! {
     #[test]
     fn a_single_share_gets_everything(n in 0_usize..6, point: u64) {
         let shares: Vec<_> = (0..6).map(|other| u32::from(other == n)).collect();
-        prop_assert_eq!(traffic_of(&shares).choose(point).name.clone(), format!("b{n}"));
+        prop_assert_eq!(traffic_of(&shares).choose(point).name.to_string(), format!("b{n}"));
     }
 
     #[test]
     fn the_same_point_and_traffic_give_the_same_backend_in_any_order(shares in shares(), point: u64, seed: u64) {
         let mut order: Vec<_> = (0..shares.len()).collect();
         order.sort_by_key(|n| mix(seed ^ *n as u64));
-        let shuffled = order.iter().map(|n| (backend(&format!("b{n}")), f64::from(shares[*n])));
-        let shuffled = Traffic::new(shuffled).unwrap();
+        let shuffled = traffic(order.iter().map(|n| (format!("b{n}"), f64::from(shares[*n]))));
         prop_assert_eq!(traffic_of(&shares).choose(point).clone(), shuffled.choose(point).clone());
     }
 
@@ -43,7 +41,7 @@ proptest! {
     fn a_key_moves_only_to_a_backend_whose_share_grew_or_from_one_whose_share_shrank(
         before in shares(), after in shares(), point: u64,
     ) {
-        // Of the sum: that is what a share is.
+        // A share is a part of the sum.
         let part = |shares: &[u32], n: usize| {
             f64::from(shares.get(n).copied().unwrap_or(0)) / f64::from(shares.iter().sum::<u32>())
         };
@@ -51,7 +49,8 @@ proptest! {
         let from = number(&traffic_of(&before).choose(point).name);
         let to = number(&traffic_of(&after).choose(point).name);
         if from != to {
-            // Its score relative to the old one must have fallen: the new share, over the old, is the larger ratio.
+            // The new backend's score must have fallen relative to the old one's. So the ratio of its new
+            // share to its old share is the larger one.
             let (shrunk, grown) = (part(&after, from) / part(&before, from), part(&after, to) / part(&before, to));
             prop_assert!(part(&before, to) == 0.0 || grown > shrunk, "{before:?} {after:?}: {from} to {to}");
         }

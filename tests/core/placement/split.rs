@@ -2,12 +2,13 @@
 
 use policy::placement::Salt;
 use policy::shadow::Draw;
+use testbed::policies::traffic;
 use testbed::statistics::{chi_squared_p, independence_p};
 
-use super::{P_PROMISED, counts, draws, kinds_of_keys, traffic};
+use super::{P_PROMISED, counts, draws, kinds_of_keys};
 
 #[test]
-fn ten_million_draws_split_as_asked() {
+fn ten_million_draws_split_by_the_shares() {
     for shares in [
         [("a", 0.5), ("b", 0.5), ("c", 0.0)].as_slice(),
         &[("default", 0.98), ("new", 0.01), ("new2", 0.01)],
@@ -15,7 +16,7 @@ fn ten_million_draws_split_as_asked() {
     ] {
         let names: Vec<_> = shares.iter().map(|(name, _)| *name).collect();
         let wanted: Vec<_> = shares.iter().map(|(_, share)| *share).collect();
-        let traffic = traffic(shares);
+        let traffic = traffic(shares.iter().copied());
         let counts = counts(&names, draws(42).take(10_000_000).map(|draw| traffic.choose(draw)));
         let p = chi_squared_p(&counts, &wanted);
         assert!(p > P_PROMISED, "{shares:?}: {counts:?}, p = {p}");
@@ -23,7 +24,7 @@ fn ten_million_draws_split_as_asked() {
 }
 
 #[test]
-fn keys_of_every_kind_split_as_asked() {
+fn keys_of_every_kind_split_by_the_shares() {
     for (kind, keys) in kinds_of_keys() {
         for shares in [
             [("a", 0.5), ("b", 0.5)].as_slice(),
@@ -34,7 +35,7 @@ fn keys_of_every_kind_split_as_asked() {
             for salt in ["ranker", "search"] {
                 let names: Vec<_> = shares.iter().map(|(name, _)| *name).collect();
                 let wanted: Vec<_> = shares.iter().map(|(_, share)| *share).collect();
-                let (traffic, salt) = (traffic(shares), Salt::new(salt));
+                let (traffic, salt) = (traffic(shares.iter().copied()), Salt::new(salt));
                 let counts = counts(&names, keys.iter().map(|key| traffic.choose(salt.point(key))));
                 let p = chi_squared_p(&counts, &wanted);
                 assert!(p > P_PROMISED, "{kind} {shares:?}: {counts:?}, p = {p}");
@@ -44,9 +45,9 @@ fn keys_of_every_kind_split_as_asked() {
 }
 
 #[test]
-fn a_thousand_short_sequential_keys_split_as_asked() {
+fn a_thousand_short_sequential_keys_split_by_the_shares() {
     let salt = Salt::new("ranker");
-    let traffic = traffic(&[("a", 0.9), ("b", 0.1)]);
+    let traffic = traffic([("a", 0.9), ("b", 0.1)]);
     for prefix in ["", "user-", "u"] {
         let keys = (0..1000).map(|n| format!("{prefix}{n}"));
         let served: Vec<_> = keys.map(|key| traffic.choose(salt.point(key.as_bytes()))).collect();
@@ -58,14 +59,14 @@ fn a_thousand_short_sequential_keys_split_as_asked() {
 
 #[test]
 fn different_salts_place_keys_independently() {
-    let traffic = traffic(&[("a", 0.5), ("b", 0.3), ("c", 0.2)]);
+    let traffic = traffic([("a", 0.5), ("b", 0.3), ("c", 0.2)]);
     let names = ["a", "b", "c"];
     for (kind, keys) in kinds_of_keys() {
         let mut table = vec![vec![0; 3]; 3];
         for key in &keys {
             let place = |salt: &str| {
                 let name = &traffic.choose(Salt::new(salt).point(key)).name;
-                names.iter().position(|known| known == name).unwrap()
+                names.iter().position(|known| **known == **name).unwrap()
             };
             table[place("ranker")][place("search")] += 1;
         }
@@ -75,9 +76,9 @@ fn different_salts_place_keys_independently() {
 }
 
 #[test]
-fn shadows_are_drawn_as_asked_and_independently_of_the_choice_and_of_each_other() {
-    let traffic = traffic(&[("default", 0.98), ("new", 0.01), ("new2", 0.01)]);
-    // One of them is also a backend that serves.
+fn shadows_draw_their_fractions_independently_of_the_choice_and_of_each_other() {
+    let traffic = traffic([("default", 0.98), ("new", 0.01), ("new2", 0.01)]);
+    // One of the shadows is also a backend that serves.
     let (a, b) = (Draw::new("new", 0.5), Draw::new("watcher", 0.1));
     let mut by_backend = vec![vec![0; 2]; 3];
     let mut by_each_other = vec![vec![0; 2]; 2];

@@ -38,12 +38,12 @@ fn is_by_the_policy(document: &Value, policy: &Policy, decision: &Decision<'_>) 
         Some(cohort) => find(&endpoint["cohorts"], &cohort.name),
         None => endpoint.clone(),
     };
-    let share = place["traffic"][decision.backend.name.as_str()].as_f64();
+    let share = place["traffic"][&*decision.backend.name].as_f64();
     assert!(share.is_some_and(|share| share > 0.0), "{} has no share", decision.backend.name);
-    assert!(decision.choice < policy.choices());
+    assert!(decision.choice.index() < policy.choices());
     assert_eq!(decision.set_cookie.is_some(), decision.reason == Reason::Generated);
     for shadow in decision.shadows.iter().chain(decision.skipped.iter().map(|(shadow, _)| shadow)) {
-        let of = |place: &Value| place["shadow"][shadow.backend.name.as_str()]["fraction"].as_f64();
+        let of = |place: &Value| place["shadow"][&*shadow.backend.name]["fraction"].as_f64();
         let fraction = decision.cohort.and_then(|_| of(&place)).or(of(&endpoint));
         assert!(fraction.is_some_and(|fraction| fraction > 0.0), "{} has no fraction", shadow.backend.name);
     }

@@ -24,7 +24,7 @@ pub fn policy(data: &[u8]) {
             assert!(!errors.0.is_empty());
             for error in &errors.0 {
                 let text = error.to_string();
-                assert!(!error.place.is_empty() && text.contains(": ") && text.contains("; "), "{text}");
+                assert!(error.is_error() && text.contains(": ") && text.contains("; "), "{text}");
             }
         }
     }
