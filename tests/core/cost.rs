@@ -1,4 +1,5 @@
-//! The cost of a decision: the questions that it asks the request, and the memory that it allocates.
+//! The cost of a decision: the questions that it asks the request, and the memory that it
+//! allocates.
 
 use std::cell::RefCell;
 

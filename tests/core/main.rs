@@ -1,4 +1,5 @@
-//! The core alone, natively: what it decides, what it refuses, where it places keys, and what a decision costs.
+//! The core alone, natively: what it decides, what it refuses, where it places keys, and what a
+//! decision costs.
 //!
 //! Nothing here starts Envoy, so `make coverage` and `make mutants` run this target.
 

@@ -1,4 +1,5 @@
-//! The tables of cases, decided by the core alone. The target `envoy` sends the same cases to Envoy.
+//! The tables of cases, decided by the core alone. The target `envoy` sends the same cases to
+//! Envoy.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use testbed::backend::Backend;
-use testbed::bootstrap::connection_manager;
+use testbed::bootstrap::http_filters;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup};
 use testbed::policies::one_endpoint;
@@ -38,7 +38,7 @@ fn with_jwt_authn(bootstrap: &mut Value) {
         "providers": { "tests": provider },
         "rules": [{ "match": { "prefix": "/" }, "requires": { "requires_any": { "requirements": [
             { "provider_name": "tests" }, { "allow_missing": {} } ] } } }] } });
-    connection_manager(bootstrap)["http_filters"].as_array_mut().unwrap().insert(0, filter);
+    http_filters(bootstrap).insert(0, filter);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use testbed::policies::one_endpoint;
 use testbed::statistics::assert_share;
 use testbed::{load, wait_until};
 
-/// A canary for everyone, with another share for iOS users in the US. Employees and beta users always
-/// get it.
+/// A canary for everyone, with another share for iOS users in the US. Employees and beta users
+/// always get it.
 fn rollout(ios_us: f64, everyone: f64) -> String {
     let split = |share: f64| json!({ "stable": 1.0 - share, "canary": share });
     let ranker = json!({
@@ -103,8 +103,8 @@ async fn each_cohort_has_its_own_split_and_its_users_stay_where_they_are() {
     assert_eq!(place(&client, "/rank", &IOS_DE, USERS).await, everyone);
     assert_eq!(place(&client, "/search", &IOS_US, USERS).await, search);
 
-    // A change of everyone's share moves nobody in the cohort. The share of the other endpoint changes,
-    // too, and only grows.
+    // A change of everyone's share moves nobody in the cohort. The share of the other endpoint
+    // changes, too, and only grows.
     assert_eq!(envoy.apply(&rollout(0.2, 0.4)).await.unwrap(), Verdict::InForce);
     assert_eq!(place(&client, "/rank", &IOS_US, USERS).await, fewer);
     let more = place(&client, "/rank", &IOS_DE, USERS).await;
@@ -141,8 +141,8 @@ async fn copies_are_counted_for_each_cohort_and_share_the_limits_of_their_entry(
     .unwrap();
     let (inherited, skipped) = (count("inherits", "2xx").await, count("inherits", "skipped_rate").await);
     assert_eq!(inherited + skipped, 100);
-    // The cohort and the requests in no cohort share one rate limit: one second's worth of copies at
-    // once, and then the rate.
+    // The cohort and the requests in no cohort share one rate limit: one second's worth of copies
+    // at once, and then the rate.
     let in_none = envoy.outcomes("copy", "2xx").await.unwrap() - inherited - 100;
     let allowed = 50.0 * (1.0 + start.elapsed().as_secs_f64());
     assert!(inherited >= 50 && (inherited + in_none) as f64 <= allowed, "{inherited} and {in_none} of {allowed}");

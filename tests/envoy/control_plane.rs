@@ -46,12 +46,13 @@ impl Mesh {
         let before = self.envoy.loads();
         assert_eq!(self.control_plane.push(policy).await.unwrap(), Reply::Ack);
         assert_eq!(self.envoy.policy_hash().await.unwrap(), hash(policy));
-        // Envoy accepts once the policy is loaded for a trial and on the main thread. The workers follow.
+        // Envoy accepts once the policy is loaded for a trial and on the main thread. The workers
+        // follow.
         wait_until("each worker loads the policy", async || self.envoy.loads() == before + 2 + WORKERS).await.unwrap();
     }
 
-    /// Pushes an invalid policy. It must be refused with these errors, and the policy before must stay in
-    /// force.
+    /// Pushes an invalid policy. It must be refused with these errors, and the policy before must
+    /// stay in force.
     async fn push_bad(&mut self, policy: &str, errors: &[String], rule: &str) {
         let before = self.envoy.policy_hash().await.unwrap();
         let logged = self.envoy.log().len();
@@ -125,8 +126,8 @@ async fn of_fifty_pushes_under_load_good_ones_take_effect_bad_ones_are_refused_a
     }
 }
 
-// This is how Envoy 1.40 behaves. So an operator must look at the metric, and not at the dump or the
-// acknowledgement, to see the policy in force.
+// This is how Envoy 1.40 behaves. So an operator must look at the metric, and not at the dump or
+// the acknowledgement, to see the policy in force.
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_dumps_a_refused_policy_and_acknowledges_it_the_second_time_but_the_metric_is_right() {
     let backends = Backend::start_all(["a"]).await.unwrap();

@@ -36,14 +36,12 @@ async fn each_metric_has_exactly_its_labels_in_envoy() {
     client.get("/", &[]).await.unwrap();
     wait_until("the copies are answered", async || envoy.outcomes("copy", "2xx").await.unwrap() == 2).await.unwrap();
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in envoy.admin("/stats/prometheus").await.unwrap().lines() {
-        let Some((name, rest)) = line.split_once('{').filter(|(name, _)| name.starts_with("traffic_policy_")) else {
-            continue;
-        };
-        let name = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    for (name, series) in envoy.series().await.unwrap() {
+        let name = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
         let labels =
-            rest.split_once('}').unwrap().0.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
-        seen.entry(name.to_owned()).or_default().extend(labels.filter(|label| label != "le"));
+            series.iter().flat_map(|labels| labels.split("\",")).filter_map(|label| Some(label.split_once('=')?.0));
+        let labels = labels.filter(|label| *label != "le").map(str::to_owned);
+        seen.entry(name.to_owned()).or_default().extend(labels);
     }
     let labels = |metric: Metric| metric.labels().map(|label| label.key().to_owned()).collect();
     let published: BTreeMap<_, BTreeSet<_>> =

@@ -1,8 +1,8 @@
 //! The reference model and the filter in Envoy decide the same about random requests under random
 //! policies.
 //!
-//! The environment variable `ENVOY_CASES` sets the number of requests. Run with `-- --nocapture` to see
-//! what they covered.
+//! The environment variable `ENVOY_CASES` sets the number of requests. Run with `-- --nocapture` to
+//! see what they covered.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -27,8 +27,8 @@ fn with_decision(bootstrap: &mut Value) {
     }
 }
 
-/// Sends the request of a case. Returns how the answer differs from the reference's decision, or `None`
-/// if it doesn't.
+/// Sends the request of a case. Returns how the answer differs from the reference's decision, or
+/// `None` if it doesn't.
 async fn difference(client: &Client, policy: &Value, case: &Case) -> Option<String> {
     let (request, expected) = (&case.request, &case.expected);
     let mut headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.clone(), bytes_of(value))).collect();

@@ -72,9 +72,7 @@ async fn a_plain_policy_needs_no_call_that_the_shipped_file_allows_for_other_fea
         for call in &for_others {
             allowed.as_object_mut().unwrap().remove(*call).unwrap();
         }
-        let new = envoy.folder().join("new");
-        std::fs::write(&new, file.to_string())?;
-        Ok(std::fs::rename(new, envoy.policy_file())?)
+        envoy.put_file(file.to_string().as_bytes())
     });
     assert_eq!(verdict.await.unwrap(), Verdict::InForce);
     for _ in 0..200 {

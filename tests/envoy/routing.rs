@@ -71,8 +71,8 @@ async fn routes_that_match_the_routing_header_follow_the_filter() {
         *served.entry(expected).or_insert(0) += 1;
     }
     assert_eq!(served.len(), 2, "{served:?}");
-    // A request that matches no endpoint takes the route of requests that the filter never saw, whatever
-    // the client sends.
+    // A request that matches no endpoint takes the route of requests that the filter never saw,
+    // whatever the client sends.
     let answer = client.get("/other", &[("x-traffic-cluster", "canary")]).await.unwrap();
     assert_eq!(served_by(&answer), Some("stable"));
 }

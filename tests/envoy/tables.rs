@@ -1,5 +1,5 @@
-//! The tables of cases and refusals, sent to the filter in Envoy. The target `core` runs the same tables
-//! on the core alone.
+//! The tables of cases and refusals, sent to the filter in Envoy. The target `core` runs the same
+//! tables on the core alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +95,8 @@ async fn the_filter_decides_as_the_tables_say() {
     for backend in &backends {
         for received in backend.take_received() {
             let Some(rule) = received.header("x-case").pop() else { continue };
-            // The marker of a copy is the name of its shadow. A client's own marker is another string.
+            // The marker of a copy is the name of its shadow. A client's own marker is another
+            // string.
             if let [marker] = received.header("x-traffic-shadow").as_slice()
                 && marker != "elsewhere"
                 && !marker.is_empty()

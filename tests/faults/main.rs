@@ -1,5 +1,7 @@
-//! What else goes wrong around the filter: upstreams that break off, an Envoy that is killed, policy files that are torn
-//! or replaced in a hurry, and a VM that dies. Failing shadows are in `shadow` and `latency`.
+//! Faults around the filter: hostile clients, failing upstreams, an Envoy that is killed, damaged
+//! policy files, a clock that jumps, and a VM that dies.
+//!
+//! Failing shadows are in the targets `envoy` and `load`.
 
 mod clock;
 mod envoy;

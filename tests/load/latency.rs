@@ -1,18 +1,18 @@
-//! What shadows cost the primary: nothing. Alone in its file, since cargo runs one file at a time: other tests would
-//! disturb what is measured.
+//! Shadows cost the primary nothing, in whatever way they fail.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, Behaviour, named};
+use testbed::bootstrap::add_empty_cluster;
 use testbed::client::Http;
 use testbed::envoy::{Envoy, Setup};
 use testbed::statistics::paired_difference;
 use testbed::wait_until;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_shadow_changes_a_primary_however_bad_it_is() {
+async fn a_shadow_changes_neither_answers_nor_latency_of_the_primary_however_it_fails() {
     const COUNT: usize = 1000;
     let _turn = crate::turn().await;
     let backends =
@@ -24,7 +24,7 @@ async fn no_shadow_changes_a_primary_however_bad_it_is() {
     named(&backends, "failing").behave(status(Some(StatusCode::INTERNAL_SERVER_ERROR)));
     named(&backends, "huge").behave(Behaviour { body_bytes: Some(40 << 20), ..Behaviour::default() });
     let endpoint = |backend: &str, shadow: Value| json!({ "name": backend, "route": format!("/{backend}"), "traffic": { "main": 1 }, "shadow": shadow });
-    // Each with the outcomes that its copies may have.
+    // Each kind of shadow, with the outcomes that its copies may have.
     let kinds = [
         ("good", json!(1), vec!["2xx"]),
         (
@@ -48,8 +48,7 @@ async fn no_shadow_changes_a_primary_however_bad_it_is() {
     endpoints.push(endpoint("plain", json!({})));
     let policy = json!({ "endpoints": endpoints }).to_string();
     let adapt = |bootstrap: &mut Value| {
-        let empty = json!({ "name": "empty", "type": "STATIC", "load_assignment": { "cluster_name": "empty" } });
-        bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(empty);
+        add_empty_cluster(bootstrap, "empty");
     };
     let envoy = Envoy::start(&Setup { adapt, ..Setup::new(policy, &backends) }).await.unwrap();
     let client = envoy.client(Http::V1);
@@ -69,8 +68,8 @@ async fn no_shadow_changes_a_primary_however_bad_it_is() {
     for (name, _, _) in &kinds {
         let (mut plain, mut shadowed) = (Vec::new(), Vec::new());
         while plain.len().min(shadowed.len()) < COUNT {
-            // By a coin, so that what the request before leaves behind falls on both alike, and after a pause, in which its
-            // copy leaves.
+            // A coin decides, so that after-effects of the request before hit both kinds alike. In
+            // the pause its copy leaves.
             coin = coin.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let is_shadowed = if shadowed.len() == COUNT { false } else { plain.len() == COUNT || coin >> 31 == 0 };
             let path = if is_shadowed { format!("/{name}") } else { "/plain".to_owned() };
@@ -82,7 +81,7 @@ async fn no_shadow_changes_a_primary_however_bad_it_is() {
         for part in [0.5, 0.99] {
             let (difference, noise) = paired_difference(&plain, &shadowed, part);
             println!("{name}: quantile {part}: {difference:+.0} µs, noise ± {noise:.0} µs");
-            // Where all is quiet, what drawing and copying takes is more than noise: some microseconds.
+            // On a quiet machine drawing and copying take more than noise: some microseconds.
             assert!(difference < noise.max(100.0), "{name}: {difference} µs more at {part}; noise is {noise} µs");
         }
     }
@@ -100,7 +99,7 @@ async fn no_shadow_changes_a_primary_however_bad_it_is() {
         assert_eq!(seen, COUNT as u64, "{name}: other outcomes than {results:?}");
         assert_eq!(envoy.in_flight(name).await.unwrap(), 0, "{name}");
     }
-    // The time of an answer is recorded, and nothing else's.
+    // The filter records the times of answers, and of nothing else.
     let histogram = |name: &'static str| {
         let envoy = &envoy;
         async move {

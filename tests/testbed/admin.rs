@@ -1,8 +1,10 @@
 //! What an Envoy reports: its admin interface, its log and its memory.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Context;
+use policy::metrics::Metric;
 
 use crate::client::{Client, Http};
 use crate::envoy::Envoy;
@@ -51,6 +53,21 @@ impl Envoy {
             reason = "counts and times, which are not negative and far below 2^53"
         )]
         Ok(sum as u64)
+    }
+
+    /// The labels of each series that the filter publishes, by the name in Prometheus' format.
+    ///
+    /// # Errors
+    /// When Envoy doesn't answer.
+    pub async fn series(&self) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+        let mut series = BTreeMap::<_, Vec<_>>::new();
+        for line in self.admin("/stats/prometheus").await?.lines() {
+            let (name, rest) = line.split_once('{').unwrap_or_default();
+            if let Some((labels, _)) = rest.split_once('}').filter(|_| name.starts_with(Metric::PREFIX)) {
+                series.entry(name.to_owned()).or_default().push(labels.to_owned());
+            }
+        }
+        Ok(series)
     }
 
     /// How many copies for the shadow `backend` have had this result.

@@ -85,7 +85,8 @@ fn list<'a>(bootstrap: &'a mut Value, pointer: &str) -> &'a mut Vec<Value> {
     list.unwrap_or_else(|| panic!("no list at {pointer}"))
 }
 
-/// Adds the mirror policy of `envoy/mirror-policy.yaml` to each route, as shadows via mirror need it.
+/// Adds the mirror policy of `envoy/mirror-policy.yaml` to each route, as shadows via mirror need
+/// it.
 ///
 /// # Panics
 /// When the file can't be read, or a route is not an object.
@@ -132,6 +133,15 @@ pub fn allow_tunnels(bootstrap: &mut Value) {
         set(route, "upgrade_configs", upgrades);
     }
     routes.insert(0, connect);
+}
+
+/// Adds a cluster that has no host.
+///
+/// # Panics
+/// When the bootstrap has no clusters.
+pub fn add_empty_cluster(bootstrap: &mut Value, name: &str) {
+    let cluster = json!({ "name": name, "type": "STATIC", "load_assignment": { "cluster_name": name } });
+    clusters(bootstrap).push(cluster);
 }
 
 /// Makes the connections to a cluster speak HTTP/2.

@@ -47,8 +47,8 @@ pub struct Case {
     pub metadata: BTreeMap<String, String>,
     /// The decision, or `null` if no endpoint matches.
     pub decision: Option<Expected>,
-    /// The cluster that gets the request, or `null` for none. If the field is absent, the cluster has
-    /// the name of the backend.
+    /// The cluster that gets the request, or `null` for none. If the field is absent, the cluster
+    /// has the name of the backend.
     #[serde(default, deserialize_with = "present")]
     pub cluster: Option<Option<String>>,
     /// Why Envoy can't show this case, if so.

@@ -20,7 +20,8 @@ pub(crate) fn command(setup: &Setup, folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The Envoy that the environment variable `ENVOY` names, or the one that `make tools` has installed.
+/// The Envoy that the environment variable `ENVOY` names, or the one that `make tools` has
+/// installed.
 ///
 /// # Errors
 /// When there is none.

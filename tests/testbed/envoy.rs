@@ -48,8 +48,8 @@ impl Envoy {
     /// Starts Envoy and waits until it serves.
     ///
     /// # Errors
-    /// When there is no Envoy, the filter does not build, or Envoy does not come up. In the last case
-    /// the error contains Envoy's log.
+    /// When there is no Envoy, the filter does not build, or Envoy does not come up. In the last
+    /// case the error contains Envoy's log.
     pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
         let module = setup.module.clone().map_or_else(build_wasm, Ok)?;
         let folder = tempfile::Builder::new().prefix("traffic-policy-").tempdir()?;
@@ -128,6 +128,15 @@ impl Envoy {
         self.folder.path()
     }
 
+    /// Replaces the file that Envoy watches by renaming another one, as an operator would, and
+    /// doesn't wait for Envoy.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn put_file(&self, content: &[u8]) -> anyhow::Result<()> {
+        put_file(self.folder.path(), content)
+    }
+
     /// Replaces the policy by renaming a file, as an operator would, and doesn't wait for Envoy.
     ///
     /// # Errors
@@ -136,7 +145,8 @@ impl Envoy {
         put_configuration(self.folder.path(), &self.module, &string_value(policy))
     }
 
-    /// Replaces the policy and waits for Envoy's verdict. The policy must differ from the one before.
+    /// Replaces the policy and waits for Envoy's verdict. The policy must differ from the one
+    /// before.
     ///
     /// # Errors
     /// When there is no verdict.
@@ -152,7 +162,8 @@ impl Envoy {
         self.judge(async || put_configuration(self.folder.path(), &self.module, configuration)).await
     }
 
-    /// Runs `change`, which must replace the file that Envoy watches, and waits for Envoy's verdict.
+    /// Runs `change`, which must replace the file that Envoy watches, and waits for Envoy's
+    /// verdict.
     ///
     /// # Errors
     /// When there is no verdict, or the change fails.
@@ -176,9 +187,9 @@ impl Envoy {
         })
         .await?;
         if verdict == Some(Verdict::InForce) {
-            // That is the main thread's verdict. The main thread and each worker still load the policy,
-            // and a worker decides by it from its next turn on. Unless Envoy has tried the same file
-            // before, it also loads it once more, for a trial.
+            // That is the main thread's verdict. The main thread and each worker still load the
+            // policy, and a worker decides by it from its next turn on. Unless Envoy has tried the
+            // same file before, it also loads it once more, for a trial.
             let watched = fs::read_to_string(self.policy_file()).unwrap_or_default();
             let is_new = self.tried.lock().is_ok_and(|mut tried| tried.insert(watched));
             let expected = loads + 1 + usize::from(is_new) + self.workers;
@@ -188,8 +199,8 @@ impl Envoy {
         verdict.context("no verdict")
     }
 
-    /// Sets the clock `offset` seconds ahead of the machine's, or behind it if `offset` is negative.
-    /// Only for an Envoy with a clock of its own.
+    /// Sets the clock `offset` seconds ahead of the machine's, or behind it if `offset` is
+    /// negative. Only for an Envoy with a clock of its own.
     ///
     /// # Errors
     /// When the clock's file can't be written.
@@ -217,16 +228,19 @@ fn string_value(policy: &str) -> Value {
     json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy })
 }
 
-/// Writes `envoy/traffic-policy.yaml` with another plugin configuration, and renames it over the file
-/// that Envoy watches.
+/// Replaces the file that Envoy watches by `envoy/traffic-policy.yaml` with another plugin
+/// configuration.
 fn put_configuration(folder: &Path, module: &Path, configuration: &Value) -> anyhow::Result<()> {
     let mut resources = read_yaml("envoy/traffic-policy.yaml")?;
     let config = at(&mut resources, "/resources/0/typed_config/config")?;
     *at(config, "/configuration")? = configuration.clone();
     *at(config, "/vm_config/code/local/filename")? = json!(module);
     // JSON is YAML, too.
+    put_file(folder, &serde_json::to_vec_pretty(&resources)?)
+}
+
+fn put_file(folder: &Path, content: &[u8]) -> anyhow::Result<()> {
     let new = folder.join("traffic-policy.yaml.new");
-    fs::write(&new, serde_json::to_string_pretty(&resources)?)?;
-    fs::rename(new, policy_file(folder))?;
-    Ok(())
+    fs::write(&new, content)?;
+    Ok(fs::rename(new, policy_file(folder))?)
 }

@@ -1,7 +1,7 @@
 //! A real Envoy with the real filter, and what tests, the demo and the benchmark need around it.
 //!
-//! Start with [`envoy::Envoy`]: it runs the project's own `envoy/envoy.yaml` with free ports and with
-//! the [`backend::Backend`]s of the caller. [`client::Client`] and [`load`] send requests,
+//! Start with [`envoy::Envoy`]: it runs the project's own `envoy/envoy.yaml` with free ports and
+//! with the [`backend::Backend`]s of the caller. [`client::Client`] and [`load`] send requests,
 //! [`statistics`] judges the counts, and [`cases`] and [`model`] say what the answers must be.
 
 #![deny(

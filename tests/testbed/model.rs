@@ -1,4 +1,5 @@
-//! The reference model in Python, `tests/data/model`: it was written from the contract's words alone.
+//! The reference model in Python, `tests/data/model`: it was written from the contract's words
+//! alone.
 //!
 //! It makes random policies and requests, and decides about them. The core and the filter in Envoy
 //! must decide the same.

@@ -23,7 +23,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes the admin interface at `target` every second and evaluates these rules.
+    /// Starts one that scrapes the admin interface at `target` every second and evaluates these
+    /// rules.
     ///
     /// # Errors
     /// When there is no Prometheus, or it does not come up.

@@ -16,8 +16,8 @@ pub struct TableRequest {
 }
 
 impl TableRequest {
-    /// A request as HTTP carries it, without address and properties. `headers` may have names in any
-    /// case; `host` becomes `:authority`.
+    /// A request as HTTP carries it, without address and properties. `headers` may have names in
+    /// any case; `host` becomes `:authority`.
     pub fn of_http(method: &str, path: Option<Vec<u8>>, headers: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let lower_case = |(name, value): (String, Vec<u8>)| {
             let name = name.to_ascii_lowercase();

@@ -21,7 +21,8 @@ pub struct Setup {
     pub module: Option<PathBuf>,
     /// Whether to run under callgrind, which counts nothing until it is told to.
     pub callgrind: bool,
-    /// Whether to have a clock of its own, which [`Envoy::set_clock`](crate::envoy::Envoy::set_clock) sets.
+    /// Whether to have a clock of its own, which
+    /// [`Envoy::set_clock`](crate::envoy::Envoy::set_clock) sets.
     pub own_clock: bool,
     /// The control plane that serves the filter and its policy, instead of the file.
     pub control_plane: Option<SocketAddr>,

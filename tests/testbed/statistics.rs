@@ -4,7 +4,8 @@ use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF};
 
 /// The chance that a check of live, randomly seeded traffic fails although all is well.
 ///
-/// A run makes about a hundred such checks, so there is less than one false alarm in a million runs.
+/// A run makes about a hundred such checks, so there is less than one false alarm in a million
+/// runs.
 pub const FALSE_ALARM: f64 = 1e-9;
 
 /// The chi-squared test: the chance of counts at least this far from `shares`, which add up to 1.

@@ -19,7 +19,8 @@ pub async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) -> any
 /// Waits until `condition` holds.
 ///
 /// # Errors
-/// When that takes longer than `patience`. The error contains `what`, which describes the condition.
+/// When that takes longer than `patience`. The error contains `what`, which describes the
+/// condition.
 pub async fn wait_for(patience: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
     while !condition().await {

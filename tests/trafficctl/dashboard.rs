@@ -1,4 +1,5 @@
-//! The dashboard, the alert rules and `trafficctl top`, with a real Prometheus that scrapes a real Envoy.
+//! The dashboard, the alert rules and `trafficctl top`, with a real Prometheus that scrapes a real
+//! Envoy.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The files that hold a policy: found, checked at the right place, and edited without a change to the rest.
+//! The files that hold a policy: found, checked at the right place, and edited without a change to
+//! the rest.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! `render istio` and `render envoy-gateway`: what they make is what the projects' published models take.
+//! `render istio` and `render envoy-gateway`: what they make is what the projects' published models
+//! take.
 
 use std::process::Command;
 

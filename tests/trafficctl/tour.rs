@@ -128,7 +128,7 @@ async fn the_readmes_tour_does_what_it_says() {
             assert_eq!(moved, predicted(&desk, words[1], &old, &new), "{command}");
         }
     }
-    // Part 1 of what Ray Serve offered: split; canary, a second beside it, all to new, and back; four steps and a
-    // rollback; two shadows, and both stopped.
+    // Part 1 of what Ray Serve offered: split; canary, a second beside it, all to new, and back;
+    // four steps and a rollback; two shadows, and both stopped.
     assert_eq!((verbs["create-endpoint"], verbs["set-traffic"], verbs["shadow-traffic"]), (4, 10, 4), "{verbs:?}");
 }

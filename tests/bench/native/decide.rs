@@ -1,4 +1,4 @@
-//! What a decision costs natively: `cargo run --release --package native-bench`.
+//! The cost of a decision natively: `cargo run --release --package native-bench`.
 
 #[path = "../../testbed/request.rs"]
 mod request;
@@ -12,7 +12,7 @@ fn main() {
     divan::Divan::from_args().run_benches();
 }
 
-/// `endpoints` endpoints, each with `cohorts` cohorts of `conditions` conditions, the last of which fails.
+/// A policy of `endpoints` endpoints, each with `cohorts` cohorts of `conditions` conditions.
 fn policy(endpoints: usize, cohorts: usize, conditions: usize, backends: usize) -> Policy {
     let traffic: Value = (0..backends)
         .map(|n| (format!("b{n}"), json!(1.0 / backends as f64)))
@@ -31,7 +31,8 @@ fn policy(endpoints: usize, cohorts: usize, conditions: usize, backends: usize) 
     Policy::from_json(document.to_string().as_bytes()).unwrap().policy
 }
 
-/// A request of the endpoint `e{n}` that meets all conditions of every cohort but the last one.
+/// A request for the endpoint `e{n}` that meets all conditions of each cohort except for the last
+/// one.
 fn request(n: usize) -> TableRequest {
     let mut headers = Vec::new();
     headers.extend((1..20).map(|n| (format!("x-h{n}"), b"1".to_vec())));
@@ -64,7 +65,7 @@ fn cohorts_of_20_conditions(bencher: Bencher, cohorts: usize) {
     bench(bencher, &policy(1, cohorts, 20, 2), &request(0));
 }
 
-/// The whole of it: the last of 50 endpoints, all conditions of all ten cohorts tried.
+/// Everything at once: the last of 50 endpoints, with all conditions of all ten cohorts.
 #[divan::bench]
 fn endpoints_50_cohorts_10_conditions_20(bencher: Bencher) {
     bench(bencher, &policy(50, 10, 20, 2), &request(49));

@@ -49,8 +49,8 @@ proptest! {
         let from = number(&traffic_of(&before).choose(point).name);
         let to = number(&traffic_of(&after).choose(point).name);
         if from != to {
-            // The new backend's score must have fallen relative to the old one's. So the ratio of its new
-            // share to its old share is the larger one.
+            // The new backend's score must have fallen relative to the old one's. So the ratio of
+            // its new share to its old share is the larger one.
             let (shrunk, grown) = (part(&after, from) / part(&before, from), part(&after, to) / part(&before, to));
             prop_assert!(part(&before, to) == 0.0 || grown > shrunk, "{before:?} {after:?}: {from} to {to}");
         }

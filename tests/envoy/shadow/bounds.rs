@@ -1,4 +1,4 @@
-//! How much is copied, held and waited for.
+//! The limits of copying: sizes, rates, copies in flight, memory and time.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ async fn an_upload_streams_through_while_it_is_copied() {
                 let sent = before + ((n + 1) * CHUNK) as u64;
                 wait_until("the upstream sees the chunk", async || main.body_bytes() >= sent).await.unwrap();
                 if limit == 1 << 20 && n == 20 {
-                    // Given up in the middle of the upload, not at its end.
+                    // The filter gives the copy up in the middle of the upload, not at its end.
                     skipped += 1;
                     wait_for_outcome(&envoy, "copy", "skipped_body", skipped).await;
                 }
@@ -57,10 +57,8 @@ async fn an_upload_streams_through_while_it_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_larger_than_the_limit_is_served_and_not_copied() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
+async fn a_body_larger_than_the_limit_is_served_and_not_copied() {
+    let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let client = envoy.client(Http::V1);
     for size in [(1 << 20) + 1, 1 << 20] {
         let answer = client.send("POST", "/", [], vec![b'x'; size]).await.unwrap();
@@ -91,7 +89,7 @@ async fn the_largest_body_is_copied_to_two_shadows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_comes_byte_by_byte_takes_no_more_memory_than_its_size() {
+async fn a_body_that_comes_byte_by_byte_takes_little_more_memory_than_its_size() {
     const BYTES: usize = 200_000;
     let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let before = envoy.resident_bytes().unwrap();
@@ -115,17 +113,17 @@ async fn a_body_that_comes_byte_by_byte_takes_no_more_memory_than_its_size() {
         assert!(copy.body.len() == BYTES && copy.body.iter().enumerate().all(|(n, byte)| *byte == n as u8));
     }
     let grown = envoy.resident_bytes().unwrap().saturating_sub(before) >> 20;
-    assert!(grown < 24, "{grown} MiB for four times 200 KB");
+    assert!(grown < 24, "{grown} MiB for four bodies of 200 KB");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_holds_a_bounded_number_of_bytes_and_lets_all_of_them_go() {
+async fn a_worker_holds_a_bounded_number_of_bytes_and_releases_all_of_them() {
     let (envoy, backends) = main_and_copy(json!({ "fraction": 1, "max_body_bytes": 16 << 20 }), |_| ()).await;
     let main = named(&backends, "main");
     for round in 1..=2 {
         let mut uploads = Vec::new();
         let before = main.body_bytes();
-        // Six bodies of 12 MiB are 72 MiB, of which a worker holds 64.
+        // Six bodies of 12 MiB are 72 MiB. A worker holds 64 of them.
         for _ in 0..6 {
             let client = envoy.client(Http::V1);
             let (mut sender, body) = Channel::new(1);
@@ -140,14 +138,14 @@ async fn a_worker_holds_a_bounded_number_of_bytes_and_lets_all_of_them_go() {
         for (_, request) in &uploads {
             request.abort();
         }
-        // What is held is let go: the next round has as much room.
+        // The worker releases the bytes, so that the next round has as much room.
         wait_for_outcome(&envoy, "copy", "skipped_incomplete", round * 5).await;
     }
     assert_eq!(named(&backends, "copy").count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_copies_are_in_flight_than_allowed() {
+async fn there_are_no_more_copies_in_flight_than_allowed() {
     let (envoy, backends) =
         main_and_copy(json!({ "fraction": 1, "max_in_flight": 3, "timeout_ms": 20_000 }), |_| ()).await;
     named(&backends, "copy").answer_after(Duration::from_secs(5));
@@ -163,7 +161,7 @@ async fn no_more_copies_are_in_flight_than_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_copies_a_second_are_sent_than_allowed() {
+async fn there_are_no_more_copies_a_second_than_allowed() {
     const RATE: u64 = 50;
     let (envoy, backends) = main_and_copy(json!({ "fraction": 1, "max_per_second": RATE }), |_| ()).await;
     let client = envoy.client(Http::V1);
@@ -178,7 +176,7 @@ async fn no_more_copies_a_second_are_sent_than_allowed() {
         .await
         .unwrap();
     let copied = named(&backends, "copy").count();
-    // One second's worth at once, and then as many as there are seconds.
+    // One second's worth of copies at once, and then the rate.
     let allowed = RATE as f64 * (seconds + 1.0);
     assert!((allowed * 0.5..=allowed + 5.0).contains(&(copied as f64)), "{copied} of {allowed} in {seconds} s");
     assert_eq!(envoy.outcomes("copy", "skipped_rate").await.unwrap(), sent - copied);
@@ -198,8 +196,8 @@ async fn a_shadow_whose_circuit_breaker_is_open_is_unavailable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shadow_that_stalls_in_mid_answer_and_a_grpc_shadow_time_out() {
-    // It sends the head of an answer and half of its body.
+async fn a_copy_times_out_if_its_shadow_stalls_in_mid_answer_or_is_a_silent_grpc_server() {
+    // A server that sends the head of an answer and half of its body.
     let half = echo_after("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
     let main = Backend::start_all(["main"]).await.unwrap();
     let policy = shadowed(json!({ "copy": { "fraction": 1, "timeout_ms": 300 } }));

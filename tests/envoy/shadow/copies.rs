@@ -1,12 +1,12 @@
-//! What is copied, when it leaves, and what it bears.
+//! The content of copies, and the time at which they leave.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
-use testbed::bootstrap::{connection_manager, routes};
-use testbed::client::{Client, Http, served_by};
+use testbed::bootstrap::{add_empty_cluster, http_filters, routes};
+use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::{one_endpoint, shadowed};
 use testbed::socket::connect_and_send;
@@ -18,9 +18,7 @@ use super::stage::{copies, essence, main_and_copy, wait_for_outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_the_request_with_a_marker() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
+    let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let large: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let headers: [(&str, &[u8]); 5] = [
         ("accept", b"a"),
@@ -35,12 +33,8 @@ async fn a_copy_is_the_request_with_a_marker() {
         for (method, path, body) in &requests {
             let answer = client.send(method, path, headers, body.clone()).await.unwrap();
             assert_eq!(served_by(&answer), Some("main"));
-            wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
-            named(&backends, "copy").take_count();
-            let (original, copy) = (
-                named(&backends, "main").take_received().pop().unwrap(),
-                named(&backends, "copy").take_received().pop().unwrap(),
-            );
+            let original = named(&backends, "main").take_received().pop().unwrap();
+            let copy = copies(&backends, 1).await.pop().unwrap();
             assert_eq!(essence(&original), essence(&copy), "{method} {path} over {http:?}");
             assert_eq!(copy.header("x-traffic-shadow"), ["copy"]);
             assert_eq!(original.header("x-traffic-shadow"), Vec::<String>::new());
@@ -48,11 +42,11 @@ async fn a_copy_is_the_request_with_a_marker() {
             assert_eq!(copy.header("x-envoy-of-the-client"), Vec::<String>::new());
         }
     }
-    wait_until("all answers are counted", async || envoy.outcomes("copy", "2xx").await.unwrap() == 6).await.unwrap();
+    wait_for_outcome(&envoy, "copy", "2xx", 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_outlives_its_request_and_holds_up_nobody() {
+async fn a_copy_outlives_its_request_and_delays_nobody() {
     let backends = Backend::start_all(["main", "slow"]).await.unwrap();
     named(&backends, "slow").answer_after(Duration::from_secs(1));
     for workers in [1, 2] {
@@ -60,21 +54,19 @@ async fn a_copy_outlives_its_request_and_holds_up_nobody() {
         let envoy = Envoy::start(&Setup { workers, ..Setup::new(policy, &backends) }).await.unwrap();
         let start = Instant::now();
         for _ in 0..20 {
-            // A client of its own for each: it is gone before the shadow answers.
+            // Each request has its own client, which is gone before the shadow answers.
             let answer = envoy.client(Http::V1).get("/", &[]).await.unwrap();
             assert_eq!(served_by(&answer), Some("main"));
         }
         let time = start.elapsed();
         assert!(time < Duration::from_secs(10), "twenty requests took {time:?}: they waited for the shadow");
-        wait_until("each copy's answer is counted", async || envoy.outcomes("slow", "2xx").await.unwrap() == 20)
-            .await
-            .unwrap();
+        wait_for_outcome(&envoy, "slow", "2xx", 20).await;
         assert_eq!(envoy.outcomes("nowhere", "unknown_cluster").await.unwrap(), 20);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
+async fn copies_in_flight_are_still_counted_after_the_policy_changes() {
     let backends = Backend::start_all(["main", "slow"]).await.unwrap();
     named(&backends, "slow").answer_after(Duration::from_secs(3));
     let policy = shadowed(json!({ "slow": 1 }));
@@ -86,17 +78,13 @@ async fn copies_in_flight_are_waited_for_when_the_policy_changes() {
         let other = shadowed(json!({ "slow": 1, "other": 0, format!("round-{round}"): 0 }));
         assert_eq!(envoy.apply(&other).await.unwrap(), Verdict::InForce);
         let answered = envoy.outcomes("slow", "2xx").await.unwrap();
-        assert!(answered < round * 20, "the change came too late to show anything");
-        wait_until("each copy's answer is counted", async || {
-            envoy.outcomes("slow", "2xx").await.unwrap() == round * 20
-        })
-        .await
-        .unwrap();
+        assert!(answered < round * 20, "all copies were answered before the change");
+        wait_for_outcome(&envoy, "slow", "2xx", round * 20).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_split() {
+async fn shadows_draw_their_fractions_independently_of_each_other_and_of_the_split() {
     let backends = Backend::start_all(["stable", "canary", "a", "b"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
     let policy = one_endpoint(json!({
@@ -147,30 +135,26 @@ async fn shadows_get_their_fractions_independently_of_each_other_and_of_the_spli
                 table[usize::from(row[column])][usize::from(row[other])] += 1;
             }
             let p = independence_p(&table);
-            assert!(p > FALSE_ALARM, "{column} and {other} are tied: {table:?}, p = {p}");
+            assert!(p > FALSE_ALARM, "{column} and {other} depend on each other: {table:?}, p = {p}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_not_utf_8_neither_crash_the_filter_nor_reach_the_copy() {
-    let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    backends.iter().for_each(Backend::remember);
-    let envoy = Envoy::start(&Setup::new(shadowed(json!({ "copy": 1 })), &backends)).await.unwrap();
-    let client: Client = envoy.client(Http::V1);
+async fn values_that_are_not_utf_8_neither_crash_the_filter_nor_reach_the_copy() {
+    let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let headers: [(&str, &[u8]); 3] =
         [("x-serve-shard-key", b"\xff\xfe"), ("x-bytes", b"\x80"), ("x-text", "h\u{e4}ns".as_bytes())];
-    let answer = client.send("GET", "/", headers, Bytes::new()).await.unwrap();
+    let answer = envoy.client(Http::V1).send("GET", "/", headers, Bytes::new()).await.unwrap();
     assert_eq!(served_by(&answer), Some("main"));
-    wait_until("the copy comes", async || named(&backends, "copy").count() == 1).await.unwrap();
-    let copy = named(&backends, "copy").take_received().pop().unwrap();
+    let copy = copies(&backends, 1).await.pop().unwrap();
     assert_eq!(copy.header("x-bytes"), Vec::<String>::new());
     assert_eq!(copy.header("x-text"), ["h\u{e4}ns"]);
     assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_is_not_utf_8_is_left_out_of_the_copy_and_counted() {
+async fn the_copy_lacks_a_header_that_is_not_utf_8_and_a_metric_counts_that() {
     let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let headers: [(&str, &[u8]); 3] = [("x-a", b"\x80"), ("x-b", b"\xff"), ("x-c", b"c")];
     envoy.client(Http::V1).send("GET", "/", headers, Bytes::new()).await.unwrap();
@@ -178,11 +162,10 @@ async fn a_header_that_is_not_utf_8_is_left_out_of_the_copy_and_counted() {
     assert_eq!((copy.header("x-a"), copy.header("x-c")), (vec![], vec!["c".to_owned()]));
     let omitted = [("backend", "copy"), ("part", "header")];
     assert_eq!(envoy.metric("traffic_policy_shadow_omitted_total", &omitted).await.unwrap(), 2);
-    let path_is_not_utf_8 = connect_and_send(envoy.address, "").await.unwrap();
-    let mut stream = path_is_not_utf_8;
+    let mut stream = connect_and_send(envoy.address, "").await.unwrap();
     stream.write_all(b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     wait_until("the path is judged", async || {
-        // Envoy itself may refuse it; if it lets it pass, the copy is skipped.
+        // Envoy may refuse such a path. If it doesn't, the filter skips the copy.
         envoy.outcomes("copy", "skipped_not_utf8").await.unwrap() == 1
             || envoy.stat("http.main.downstream_cx_protocol_error").await.is_ok_and(|count| count == 1)
     })
@@ -195,16 +178,15 @@ async fn a_header_that_is_not_utf_8_is_left_out_of_the_copy_and_counted() {
 async fn a_request_that_a_later_filter_or_the_route_answers_is_not_copied() {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
     let adapt = |bootstrap: &mut Value| {
-        // A later filter that denies, and a route that answers by itself.
+        // A later filter that denies requests, and a route that answers them itself.
         let deny = json!({ "name": "deny", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
             "rules": { "action": "DENY", "policies": { "p": {
                 "permissions": [{ "header": { "name": "x-denied", "present_match": true } }], "principals": [{ "any": true }] } } } } });
-        connection_manager(bootstrap)["http_filters"].as_array_mut().unwrap().insert(1, deny);
+        http_filters(bootstrap).insert(1, deny);
         let direct = json!({ "match": { "prefix": "/direct" }, "direct_response": { "status": 200 } });
         routes(bootstrap).insert(0, direct);
-        let empty = json!({ "name": "empty", "type": "STATIC", "load_assignment": { "cluster_name": "empty" } });
-        bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(empty);
+        add_empty_cluster(bootstrap, "empty");
     };
     let policy = json!({ "endpoints": [
         { "name": "empty", "route": "/empty", "traffic": { "empty": 1 }, "shadow": { "copy": 1 } },
@@ -220,7 +202,7 @@ async fn a_request_that_a_later_filter_or_the_route_answers_is_not_copied() {
             assert_eq!(client.send(method, path, headers, "").await.unwrap().status(), status, "{method} {path}");
         }
     }
-    // The primary's cluster without a host is no reason to leave out its shadow.
+    // The shadow gets its copy even if the primary's cluster has no host.
     wait_for_outcome(&envoy, "copy", "2xx", 2).await;
     wait_for_outcome(&envoy, "copy", "skipped_not_forwarded", 4).await;
     assert_eq!(named(&backends, "copy").count(), 2);

@@ -1,4 +1,4 @@
-//! Each kind of request.
+//! Copies of each kind of request.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use super::stage::{copies, echo_after, essence, main_and_copy, wait_for_outcome};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trailers_are_not_copied_and_this_is_counted() {
+async fn the_copy_lacks_trailers_and_a_metric_counts_that() {
     let (envoy, backends) =
         main_and_copy(json!(1), |bootstrap| clusters(bootstrap).iter_mut().for_each(speak_http2)).await;
     let (mut sender, body) = Channel::new(1);
@@ -99,7 +99,7 @@ async fn a_chunked_request_is_copied_with_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_the_client_breaks_off_is_not_copied() {
+async fn an_upload_that_the_client_aborts_is_not_copied() {
     let (envoy, backends) = main_and_copy(json!(1), |_| ()).await;
     let stream =
         connect_and_send(envoy.address, "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
@@ -109,7 +109,8 @@ async fn an_upload_that_the_client_breaks_off_is_not_copied() {
     assert_eq!(named(&backends, "copy").count(), 0);
 }
 
-/// Sends `request`, waits for `answer`, and plays ping-pong through the tunnel; nothing may be copied.
+/// Sends `request`, waits for `answer`, and sends bytes back and forth through the tunnel. Nothing
+/// may be copied.
 async fn tunnel(request: &str, upstream: SocketAddr, answer: &str) {
     let copy = Backend::start_all(["copy"]).await.unwrap();
     let mut setup = Setup { adapt: allow_tunnels, ..Setup::new(shadowed(json!({ "copy": 1 })), &copy) };
@@ -124,7 +125,8 @@ async fn tunnel(request: &str, upstream: SocketAddr, answer: &str) {
     }
     wait_for_outcome(&envoy, "copy", "skipped_upgrade", 1).await;
     drop(stream);
-    // Upstream, a plain request gets no answer that a copy would wait for: it is judged when its client is gone.
+    // The upstream does not answer a plain request, whose copy would wait for that. So the filter
+    // decides about the copy when the client is gone.
     let plain = connect_and_send(envoy.address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     wait_until("the plain request ends", async || {
         envoy.stat("http.main.downstream_rq_total").await.is_ok_and(|count| count == 2)
@@ -132,7 +134,9 @@ async fn tunnel(request: &str, upstream: SocketAddr, answer: &str) {
     .await
     .unwrap();
     drop(plain);
-    wait_until("the plain request is judged", async || envoy.all_outcomes("copy").await.unwrap() == 2).await.unwrap();
+    wait_until("the copy of the plain request has an outcome", async || envoy.all_outcomes("copy").await.unwrap() == 2)
+        .await
+        .unwrap();
     assert!(copy[0].count() <= 1);
 }
 

@@ -1,4 +1,5 @@
-//! Shadow traffic in a real Envoy: what is copied, what becomes of it, and that no user notices.
+//! Shadow traffic: which requests are copied, the outcomes of copies, and that no client notices
+//! them.
 
 mod bounds;
 mod copies;

@@ -1,4 +1,4 @@
-//! Options of a shadow, and Envoy's own mirror.
+//! The options of a shadow, and Envoy's own mirror.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use testbed::{load, wait_until};
 use super::stage::{copies, main_and_copy, wait_for_outcome};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whole_users_are_copied_by_their_key() {
+async fn with_sample_key_all_or_none_of_a_users_requests_are_copied() {
     const USERS: u64 = 400;
     let (envoy, backends) =
         main_and_copy(json!({ "fraction": 0.3, "sample": "key", "max_in_flight": 10_000 }), |_| ()).await;
@@ -40,7 +40,7 @@ async fn whole_users_are_copied_by_their_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_and_headers_of_copies_are_changed_as_the_policy_says() {
+async fn the_policy_changes_host_and_headers_of_copies() {
     let shadow = json!({
         "fraction": 1, "host": "shadow.example:8080",
         "headers": { "set": { "X-Env": "shadow", "accept": "none" }, "remove": ["Authorization"] }
@@ -71,14 +71,14 @@ async fn envoys_own_mirror_copies_a_body_of_any_size() {
     assert_eq!(copy.header("x-traffic-shadow"), ["copy"]);
     assert_eq!(copy.header("x-traffic-mirror"), Vec::<String>::new());
     assert_eq!(envoy.outcomes("copy", "mirrored").await.unwrap(), 1);
-    // A mirror that gets a marked request mirrors it no more.
+    // A marked request is not mirrored again.
     envoy.client(Http::V1).get("/", &[("x-traffic-shadow", "copy")]).await.unwrap();
     assert_eq!(envoy.outcomes("copy", "skipped_marked").await.unwrap(), 1);
     assert_eq!(named(&backends, "copy").count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_never_steers_the_mirror_even_where_nothing_but_the_filter_prevents_it() {
+async fn a_client_never_controls_the_mirror_even_where_only_the_filter_prevents_that() {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
     let policy = json!({ "endpoints": [
         { "name": "mirrored", "route": "/mirrored", "traffic": { "main": 1 },
@@ -94,7 +94,7 @@ async fn the_client_never_steers_the_mirror_even_where_nothing_but_the_filter_pr
     let answer = client.get("/plain", &[("x-traffic-mirror", "copy")]).await.unwrap();
     assert_eq!(served_by(&answer), Some("main"));
     assert_eq!(client.get("/nowhere", &[("x-traffic-mirror", "copy")]).await.unwrap().status(), StatusCode::NOT_FOUND);
-    // Mirrors leave with their primary: when this one's has come, no other will.
+    // Mirrored requests leave with their primary. When this one has come, all others have left.
     client.get("/mirrored", &[("x-traffic-mirror", "main")]).await.unwrap();
     wait_until("the copy comes", async || named(&backends, "copy").count() > 0).await.unwrap();
     assert_eq!((named(&backends, "main").count(), named(&backends, "copy").count()), (2, 1));

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! The Envoy and the backends that these tests share.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use testbed::wait_until;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// What both the upstream and the shadow were sent, without what differs on purpose.
+/// The parts of a request that a copy must have unchanged.
 pub(crate) fn essence(received: &Received) -> (String, String, Bytes, Vec<(String, Vec<u8>)>) {
     let differs = |name: &str| {
         name.starts_with("x-envoy-")
@@ -22,6 +22,7 @@ pub(crate) fn essence(received: &Received) -> (String, String, Bytes, Vec<(Strin
     (received.method.clone(), received.path.clone(), received.body.clone(), headers)
 }
 
+/// Waits until exactly `count` copies for `backend` have had this result.
 pub(crate) async fn wait_for_outcome(envoy: &Envoy, backend: &str, result: &str, count: u64) {
     let what = format!("{count} of {result} for {backend}");
     wait_until(&what, async || envoy.outcomes(backend, result).await.unwrap() == count).await.unwrap_or_else(|error| {
@@ -29,7 +30,8 @@ pub(crate) async fn wait_for_outcome(envoy: &Envoy, backend: &str, result: &str,
     });
 }
 
-/// An Envoy whose one endpoint goes to `main` and is copied to `copy`, and its backends, which remember.
+/// An Envoy whose only endpoint goes to `main` and is copied to `copy`, and these two backends,
+/// which remember requests.
 pub(crate) async fn main_and_copy(shadow: Value, adapt: fn(&mut Value)) -> (Envoy, Vec<Backend>) {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
@@ -38,6 +40,7 @@ pub(crate) async fn main_and_copy(shadow: Value, adapt: fn(&mut Value)) -> (Envo
     (envoy, backends)
 }
 
+/// Waits for `count` copies and returns them. There must be no more.
 pub(crate) async fn copies(backends: &[Backend], count: u64) -> Vec<Received> {
     let copy = named(backends, "copy");
     wait_until("the copies come", async || copy.count() >= count).await.unwrap();

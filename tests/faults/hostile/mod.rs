@@ -1,10 +1,11 @@
-//! Hostile requests against the real filter in a real Envoy: whatever bytes a client sends, the filter lives, and every
-//! other request goes where it should.
+//! Hostile requests: whatever bytes a client sends, the filter survives, and every other request
+//! goes to the right backend.
 
-mod wire;
+mod corpus;
+mod frames;
+mod tally;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -18,64 +19,46 @@ use testbed::request::TableRequest;
 use testbed::{PATIENCE, read, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::Hostile;
+
+use self::corpus::Hostile;
+use self::tally::Tally;
 
 /// The backends that serve, and those that get copies.
 const SERVING: [&str; 3] = ["a", "b", "c"];
 const COPIED: [&str; 2] = ["copy", "some"];
 
-/// What became of the corpus.
-#[derive(Default)]
-struct Tally {
-    sent: u64,
-    /// How many requests the filter decided about, and how many came to a backend and were understood there. Some
-    /// connections bear many requests, and most of the corpus bears none that Envoy takes for one.
-    decided: u64,
-    arrived: u64,
-    outcomes: BTreeMap<String, u64>,
-    by_rule: BTreeMap<String, OfRule>,
-}
-
-/// What became of one rule, whose slowest group took so long.
-#[derive(Debug, Default)]
-struct OfRule {
-    sent: u64,
-    decided: u64,
-    arrived: u64,
-    slowest: Duration,
-}
-
 struct Stage {
     envoy: Envoy,
     backends: Vec<Backend>,
     policy: Policy,
-    /// Good requests so far.
+    /// The number of good requests so far.
     good: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_bytes_from_a_client_crash_the_filter_nor_change_where_other_requests_go() {
-    let tally = Stage::start(close_at_once).await.play(wire::corpus()).await;
-    assert!(tally.decided > 3_500 && tally.arrived > 3_000, "Envoy let too few in: {tally}");
+async fn no_bytes_from_a_client_crash_the_filter_or_misdirect_other_requests() {
+    let tally = Stage::start(close_at_once).await.play(corpus::corpus()).await;
+    assert!(tally.decided > 3_500 && tally.arrived > 3_000, "Envoy accepted too few: {tally}");
     assert!(tally.refused() > 2_000, "Envoy refused too few: {tally}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nor_do_they_where_envoy_lets_in_what_it_can() {
-    let tally = Stage::start(let_in).await.play(wire::corpus().filter(|group| group.len() == 1)).await;
+async fn no_bytes_crash_the_filter_where_envoy_accepts_as_much_as_it_can() {
+    let tally = Stage::start(accept_much).await.play(corpus::corpus().filter(|group| group.len() == 1)).await;
     for (rule, of_rule) in &tally.by_rule {
-        assert!(of_rule.decided > 0 || !rule.starts_with("HTTP/1.1: large: "), "{rule}: not let in");
+        assert!(of_rule.decided > 0 || !rule.starts_with("HTTP/1.1: large: "), "{rule}: not accepted");
     }
-    assert!(tally.decided > 250, "Envoy let too few in: {tally}");
+    assert!(tally.decided > 250, "Envoy accepted too few: {tally}");
 }
 
-/// Envoy closes after what it refuses, and doesn't wait for the client to do so.
+/// Makes Envoy close a connection as soon as it has refused a request, without waiting for the
+/// client.
 fn close_at_once(bootstrap: &mut Value) {
     connection_manager(bootstrap)["delayed_close_timeout"] = json!("0.001s");
 }
 
 /// Raises Envoy's limits, and lets tunnels through.
-fn let_in(bootstrap: &mut Value) {
+fn accept_much(bootstrap: &mut Value) {
     close_at_once(bootstrap);
     let manager = connection_manager(bootstrap);
     manager["max_request_headers_kb"] = json!(8192);
@@ -89,8 +72,8 @@ fn let_in(bootstrap: &mut Value) {
     allow_tunnels(bootstrap);
 }
 
-/// A request from this machine with these headers, pseudo-headers among them. It has one property, its
-/// user agent.
+/// A request from this machine with these headers, pseudo-headers among them. It has one property,
+/// its user agent.
 fn arrived(headers: Vec<(String, Vec<u8>)>) -> TableRequest {
     let agent = headers.iter().find(|(name, value)| name == "user-agent" && !value.is_empty());
     let path = ["request", "useragent"].map(str::to_owned).to_vec();
@@ -108,7 +91,8 @@ impl Stage {
         Self { envoy, backends, policy, good: 0 }
     }
 
-    /// Sends each group of the corpus at once, a good request behind it, and sees the filter alive.
+    /// Sends each group of the corpus at once, and a good request after it. The filter must
+    /// survive.
     async fn play(mut self, groups: impl IntoIterator<Item = Vec<Hostile>>) -> Tally {
         let mut tally = Tally::default();
         let vms = self.envoy.stat("wasm.envoy.wasm.runtime.v8.created").await.unwrap();
@@ -123,7 +107,7 @@ impl Stage {
                 outcomes.push(send.await.unwrap());
             }
             let time = start.elapsed();
-            let arrived = self.judge_received(&rule);
+            let arrived = self.check_received(&rule);
             self.send_good(&rule).await;
             let decided = self.decided_by_living_filter(&rule, vms).await - self.good - tally.decided;
             tally.add(&rule, outcomes, time, decided, arrived);
@@ -133,14 +117,14 @@ impl Stage {
         tally
     }
 
-    /// How many requests the filter has decided about, if none of its VMs has died.
+    /// How many requests the filter has decided about. None of its VMs may have died.
     async fn decided_by_living_filter(&self, rule: &str, vms: u64) -> u64 {
         let stats = self.envoy.admin("/stats?filter=requests_total|vm_reload|v8.created").await.unwrap();
         let mut decided = 0;
         for (name, value) in stats.lines().filter_map(|line| line.rsplit_once(": ")) {
             let value: u64 = value.parse().unwrap();
             match name {
-                "wasm.envoy.wasm.runtime.v8.created" => assert_eq!(value, vms, "{rule}: a VM was created anew"),
+                "wasm.envoy.wasm.runtime.v8.created" => assert_eq!(value, vms, "{rule}: a VM was created"),
                 name if name.contains("vm_reload") => assert_eq!(value, 0, "{rule}: {name}"),
                 name if name.ends_with("traffic_policy_requests_total") => decided += value,
                 _ => {}
@@ -153,23 +137,25 @@ impl Stage {
         decided
     }
 
-    /// Sends a good request on a new connection: it has its own shard key or cohort, and goes where that says.
+    /// Sends a good request on a new connection. It must go to the backend of its shard key or
+    /// cohort.
     async fn send_good(&mut self, rule: &str) {
         self.good += 1;
         let key = format!("user-{}", self.good);
         let headers = [("x-serve-shard-key", key.as_str()), ("x-cohort", "V1.2")];
         let headers = if self.good.is_multiple_of(4) { &headers[..] } else { &headers[..1] };
         let bytes = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        let expected = self.policy.decide(&arrived(bytes.collect()), 0, || 0).unwrap().backend.name.clone();
+        let expected = self.policy.decide(&arrived(bytes.collect()), 0, || 0).unwrap().backend.name.to_string();
         let answer = self.envoy.client(Http::V1).get("/good", headers).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{rule}: the good request behind it fails: {error:#}"));
-        assert_eq!(served_by(&answer), Some(expected.as_str()), "{rule}: the good request behind it");
+        let answer = answer.unwrap_or_else(|error| panic!("{rule}: the good request after it fails: {error:#}"));
+        assert_eq!(served_by(&answer), Some(expected.as_str()), "{rule}: the good request after it");
         assert_eq!(answer.headers()["x-traffic-backend"], expected.as_str(), "{rule}");
-        self.judge_received(rule);
+        self.check_received(rule);
     }
 
-    /// Judges what backends were sent by the policy, and says how much came of a client.
-    fn judge_received(&self, rule: &str) -> u64 {
+    /// Checks the requests that backends have got against the policy. Returns how many came from
+    /// clients.
+    fn check_received(&self, rule: &str) -> u64 {
         let mut arrived = 0;
         for backend in &self.backends {
             for received in backend.take_received() {
@@ -189,7 +175,7 @@ impl Stage {
         arrived
     }
 
-    /// Who should serve the request, by the native core, unless chance decides.
+    /// The backend that must serve the request, according to the core, or `None` if chance decides.
     fn expected(&self, received: &Received) -> Option<&str> {
         let mut headers = received.headers.clone();
         let host = received.header("host").concat();
@@ -198,10 +184,11 @@ impl Stage {
         }
         let decision = self.policy.decide(&arrived(headers), 0, || 0).unwrap();
         let is_sure = decision.reason == Reason::Key || decision.cohort.is_some();
-        is_sure.then_some(decision.backend.name.as_str())
+        is_sure.then_some(&*decision.backend.name)
     }
 
-    /// Every request that was decided about has its copy's outcome and its own response counted; nothing is under way.
+    /// Checks that each request that the filter decided about has an outcome of its copy and a
+    /// response, and that nothing is in flight.
     async fn close_the_books(&self, tally: &mut Tally) {
         let sum = async |name: &str, labels: &[(&str, &str)]| self.envoy.metric(name, labels).await.unwrap();
         let decided = async || sum("traffic_policy_requests_total", &[]).await;
@@ -228,51 +215,18 @@ impl Stage {
             }
             println!("copies to {backend}: {copies:?}");
             let at_backend = named(&self.backends, backend).count();
-            // A backend itself may refuse what Envoy lets through.
+            // A backend may refuse a request that Envoy accepts.
             assert_eq!(copies.get("2xx"), Some(&at_backend), "{backend}");
         }
-        self.judge_received("at the end");
+        self.check_received("at the end");
         tally.decided = decided().await - self.good;
     }
 }
 
-impl Tally {
-    fn add(&mut self, rule: &str, outcomes: Vec<String>, time: Duration, decided: u64, arrived: u64) {
-        let of_rule = self.by_rule.entry(rule.to_owned()).or_default();
-        of_rule.sent += outcomes.len() as u64;
-        of_rule.decided += decided;
-        of_rule.arrived += arrived;
-        of_rule.slowest = of_rule.slowest.max(time);
-        self.sent += outcomes.len() as u64;
-        self.decided += decided;
-        self.arrived += arrived;
-        for outcome in outcomes {
-            *self.outcomes.entry(outcome).or_default() += 1;
-        }
-    }
-
-    /// How many Envoy answered with an error of the client's, or with the end of stream or connection.
-    fn refused(&self) -> u64 {
-        let is_refusal =
-            |outcome: &str| outcome.starts_with('4') || ["closed", "RST_STREAM", "GOAWAY"].contains(&outcome);
-        self.outcomes.iter().filter(|(outcome, _)| is_refusal(outcome)).map(|(_, count)| count).sum()
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, decided, arrived, outcomes, by_rule } = self;
-        for (rule, of_rule) in by_rule {
-            writeln!(f, "{rule}: {of_rule:?}")?;
-        }
-        write!(f, "{sent} sent, {decided} decided about, {arrived} arrived, {} refused: {outcomes:?}", self.refused())
-    }
-}
-
-/// Sends it on a connection of its own, and tells how it was answered.
+/// Sends a request on its own connection, and returns the outcome.
 async fn send(envoy: SocketAddr, hostile: Hostile) -> String {
     let (mut reader, mut writer) = TcpStream::connect(envoy).await.unwrap().into_split();
-    // Envoy may refuse it and close before it has come in whole.
+    // Envoy may refuse the request and close the connection before it has come in whole.
     let writing = async { writer.write_all(&hostile.bytes).await.is_ok() };
     let mut answer = Vec::new();
     let reading = async {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::request::{AnyRequest, TEXTS};
 
-/// A valid policy of any content decides about any request: the same each time, by what the policy says, and as it explains.
+/// A valid policy of any content decides about any request: the same each time, by what the policy
+/// says, and as it explains.
 pub fn decide(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let Ok(document) = document(&mut bytes) else { return };

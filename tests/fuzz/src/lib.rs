@@ -1,6 +1,8 @@
-//! What must hold for any bytes. Each function takes a fuzzer's bytes and panics where something does not hold.
+//! What must hold for any bytes. Each function takes a fuzzer's bytes and panics where something
+//! does not hold.
 //!
-//! `make test` runs them over the seeds and many changes of them, `make fuzz` under libFuzzer for as long as it is told to.
+//! `make test` runs them over the seeds and many changes of them, `make fuzz` under libFuzzer for
+//! as long as it is told to.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! Between the seeds and libFuzzer, which has them as files: `write FOLDER` writes them there, `keep FOLDER` takes over what is
-//! there; a folder in it for each check.
+//! Between the seeds and libFuzzer, which has them as files: `write FOLDER` writes them there,
+//! `keep FOLDER` takes over what is there; a folder in it for each check.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a tool of the tests, with one user: the Makefile")]
 

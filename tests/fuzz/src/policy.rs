@@ -3,8 +3,8 @@
 use policy::Policy;
 use serde_json::Value;
 
-/// Any bytes are a policy or are refused with a place, what is wrong, and what would be right; and a policy is the same
-/// however its document is laid out.
+/// Any bytes are a policy or are refused with a place, what is wrong, and what would be right; and
+/// a policy is the same however its document is laid out.
 pub fn policy(data: &[u8]) {
     match Policy::from_json(data) {
         Ok(parsed) => {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What a check begins with: what fuzzers found worth keeping, and what the tables of the tests have.
+/// What a check begins with: what fuzzers found worth keeping, and what the tables of the tests
+/// have.
 pub fn seeds(check: &str) -> Vec<Vec<u8>> {
     let texts: Vec<String> = serde_json::from_value(parse(&file_of(check))).unwrap();
     let kept = texts.iter().map(|text| text.chars().map(|byte| u8::try_from(byte).unwrap()).collect());
@@ -36,8 +37,8 @@ pub fn write(check: &str, folder: &Path) {
     }
 }
 
-/// Keeps what libFuzzer has left in a folder as the seeds of a check, but for what the tables have, and what is long: the fuzzer
-/// makes it of the others again.
+/// Keeps what libFuzzer has left in a folder as the seeds of a check, but for what the tables have,
+/// and what is long: the fuzzer makes it of the others again.
 pub fn keep(check: &str, folder: &Path) {
     const LONGEST: usize = 200;
     let mut seeds: Vec<_> = files(folder).iter().map(|file| fs::read(file).unwrap()).collect();

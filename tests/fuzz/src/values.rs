@@ -19,8 +19,8 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     Policy::from_json(json.as_bytes()).unwrap().policy
 });
 
-/// A cookie and a parameter are found where the plainest reading of any bytes finds them. The first byte says where the bytes
-/// are divided into a path and a cookie header.
+/// A cookie and a parameter are found where the plainest reading of any bytes finds them. The first
+/// byte says where the bytes are divided into a path and a cookie header.
 pub fn values(data: &[u8]) {
     let Some((at, rest)) = data.split_first() else { return };
     let (path, cookies) = rest.split_at(rest.len() * usize::from(*at) / 256);

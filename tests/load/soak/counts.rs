@@ -1,4 +1,4 @@
-//! What the filter has counted, and what it must have.
+//! The filter's counts, and the counts that are expected.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,26 +11,26 @@ use testbed::statistics::{FALSE_ALARM, binomial_bounds};
 use super::load::Load;
 use super::requests::{BACKENDS, Decided, SHADOWS};
 
-/// What is counted.
+/// A series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Series {
-    /// Without the prefix of all.
+    /// The name of the metric, without the common prefix.
     pub(super) metric: String,
     endpoint: String,
-    /// Empty for none.
+    /// The cohort, or empty for none.
     cohort: String,
     backend: String,
-    /// The reason, the class or the result; empty for none.
+    /// The reason, class, result or part, or empty for none.
     pub(super) last: String,
 }
 
-/// Counts, and how many values histograms have.
+/// The counts of series. The count of a histogram is its number of values.
 pub(super) type Counts = BTreeMap<Series, u64>;
 
-/// All results of a shadow's.
+/// Stands for all results of a shadow.
 const ALL: &str = "all";
 
-/// What may become of a copy here; other results would be failures.
+/// The results that copies may have here.
 const RESULTS: [&str; 6] =
     ["2xx", "skipped_body", "skipped_in_flight", "skipped_marked", "skipped_method", "skipped_rate"];
 
@@ -41,7 +41,7 @@ impl Series {
     }
 }
 
-/// All that the filter has counted.
+/// All counts of the filter.
 pub(super) async fn counted(envoy: &Envoy) -> Counts {
     let page = envoy.admin("/stats/prometheus").await.unwrap();
     let lines = page.lines().filter(|line| line.contains("traffic_policy_")).map(|line| Ok(line.to_owned()));
@@ -69,7 +69,7 @@ pub(super) async fn counted(envoy: &Envoy) -> Counts {
     counts
 }
 
-/// How often something was to be drawn, by its chance. Chances of 0 and 1 leave no choice.
+/// How often each series was to be drawn, by the chance in bits. Chances of 0 and 1 are exact.
 #[derive(Default)]
 struct Chances(BTreeMap<Series, BTreeMap<u64, u64>>);
 
@@ -78,7 +78,7 @@ impl Chances {
         *self.0.entry(series).or_default().entry(chance.to_bits()).or_default() += times;
     }
 
-    /// How often each was drawn, then.
+    /// The bounds of the counts that this gives.
     fn bounds(&self) -> impl Iterator<Item = (&Series, RangeInclusive<u64>)> {
         self.0.iter().map(|(series, times)| {
             let bounds =
@@ -89,19 +89,21 @@ impl Chances {
     }
 }
 
-/// What must have been counted.
+/// The counts that are expected.
 #[derive(Default)]
 pub(super) struct Expected {
-    /// Requests and responses, as the clients have counted them.
+    /// Requests and responses, as counted by the clients.
     exact: Counts,
-    /// The same requests, by policy, and what there should be of them.
+    /// The same requests by policy.
     served: Counts,
+    /// How often each backend was to be chosen, by policy.
     chosen: Chances,
+    /// How often each shadow was to draw.
     drawn: Chances,
 }
 
 impl Expected {
-    /// From what the clients saw.
+    /// The counts that the answers to the clients call for.
     pub(super) fn new(load: &Load) -> Self {
         let mut expected = Self::default();
         for (policy, decided, answers) in load.answers() {
@@ -114,7 +116,7 @@ impl Expected {
                     *expected.exact.entry(Series::new(metric, decided, backend, last)).or_default() += times;
                 }
                 *expected.served.entry(by_policy(backend)).or_default() += times;
-                // A generated key has yet to be asked about.
+                // Requests with a generated key follow, once the reference knows the key.
                 if reason != "generated" {
                     expected.draw(decided, backend, times);
                 }
@@ -126,7 +128,7 @@ impl Expected {
         expected
     }
 
-    /// Adds what shadows draw of requests that `backend` has served.
+    /// Adds `times` requests that `backend` has served, for the shadows to draw from.
     pub(super) fn draw(&mut self, decided: &Decided, backend: &str, times: u64) {
         for (shadow, chance) in &decided.shadows[backend] {
             for result in [ALL].into_iter().chain(decided.skips.get(shadow).map(String::as_str)) {
@@ -135,7 +137,7 @@ impl Expected {
         }
     }
 
-    /// All that was counted otherwise.
+    /// All counts that differ.
     pub(super) fn differences(&self, counts: &Counts, backends: &[Backend]) -> Vec<String> {
         let of = |counts: &Counts, series: &Series| counts.get(series).copied().unwrap_or_default();
         let sum = |metric: &str, backend: &str, last: &str| -> u64 {
@@ -146,7 +148,7 @@ impl Expected {
         let mut differences = Vec::new();
         let mut expect = |what: &dyn std::fmt::Debug, found: u64, expected: RangeInclusive<u64>| {
             if !expected.contains(&found) {
-                differences.push(format!("{what:?}: {found}, and not {expected:?}"));
+                differences.push(format!("{what:?}: {found} instead of {expected:?}"));
             }
         };
         let exact = |count| count..=count;
@@ -183,7 +185,7 @@ impl Expected {
             expect(&backend, named(backends, backend).count(), exact(sum("requests_total", backend, "")));
         }
         for shadow in SHADOWS {
-            // Else the draws might all come to nothing.
+            // Otherwise all copies might have been skipped.
             let (drawn, answered) = (sum("shadow_total", shadow, ALL), sum("shadow_total", shadow, "2xx"));
             let few = if ["quick", "users"].contains(&shadow) { drawn * 9 / 10 } else { 1 };
             expect(&("answered of", shadow), answered, few..=drawn);

@@ -1,4 +1,5 @@
-//! Clients that send all they can, hold each answer against the reference, and count.
+//! Clients that send as much as they can, check each answer against the reference's decision, and
+//! count.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,25 +12,27 @@ use tokio::task::JoinSet;
 
 use super::requests::{BACKENDS, COOKIE, Decided, POLICIES, Request};
 
-/// How many clients there are of each version of HTTP, and how many requests each has under way.
+/// The number of clients of each version of HTTP, and the number of requests that each has in
+/// flight.
 const CLIENTS: (usize, usize) = (8, 4);
 
-/// Load, and what has come of it.
+/// Load, and the record of the answers.
 pub(super) struct Load {
     pub(super) requests: Vec<Request>,
-    /// By request, and by policy.
+    /// The reference's decisions, by request and policy.
     pub(super) decided: Vec<Decided>,
-    /// How many policies had been put before Envoy, and how many had been in force, one after the other.
+    /// The numbers of the newest policy that Envoy may have, and of the newest one in force.
     pub(super) put: AtomicU64,
     pub(super) in_force: AtomicU64,
+    /// Whether to stop.
     pub(super) is_over: AtomicBool,
     next: AtomicU64,
-    /// Answers by request, policy and backend.
+    /// The number of answers by request, policy and backend.
     answers: Vec<AtomicU64>,
     generated: Mutex<Vec<Generated>>,
 }
 
-/// A key that was handed out.
+/// A key that the filter has generated.
 pub(super) struct Generated {
     pub(super) policy: u64,
     /// The request, with the key in its cookie.
@@ -45,7 +48,7 @@ impl Load {
         Self { requests, decided, put, in_force, is_over, next, answers, generated }
     }
 
-    /// Sends until it is over, or an answer is wrong.
+    /// Sends until the load is over, or an answer is wrong.
     pub(super) fn start(self: &Arc<Self>, envoy: &Envoy) -> JoinSet<anyhow::Result<()>> {
         let mut senders = JoinSet::new();
         for _ in 0..CLIENTS.0 {
@@ -70,17 +73,17 @@ impl Load {
         let number = self.next.fetch_add(1, Ordering::Relaxed) as usize % self.requests.len();
         let request = &self.requests[number];
         let headers = || request.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-        // In HTTP/2 the host is no header.
+        // Over HTTP/2 the host is not a header.
         let client = if headers().any(|(name, _)| name == "host") { v1 } else { client };
         let earliest = self.in_force.load(Ordering::SeqCst);
         let answer = client.send(request.method, &request.path, headers(), request.body.clone()).await?;
         let in_force = earliest..=self.put.load(Ordering::SeqCst);
-        let told = in_force.clone();
+        let policies = in_force.clone();
         self.take(number, in_force, &answer)
-            .with_context(|| format!("{request}\nunder the policies {told:?}: {answer:?}"))
+            .with_context(|| format!("{request}\nunder the policies {policies:?}: {answer:?}"))
     }
 
-    /// Judges an answer, and counts it.
+    /// Checks an answer, and counts it.
     fn take(&self, number: usize, in_force: RangeInclusive<u64>, answer: &Answer) -> anyhow::Result<()> {
         let served = served_by(answer).context("failed")?;
         let mut policies = answer.headers().iter().filter_map(|(name, value)| {
@@ -89,14 +92,14 @@ impl Load {
         let (policy, backend) = policies.next().context("no policy decided")?;
         ensure!(policies.next().is_none(), "two policies decided");
         ensure!(in_force.contains(&policy), "a policy that is not in force decided");
-        ensure!(backend == served.as_bytes(), "the upstream is another one");
+        ensure!(backend == served.as_bytes(), "another backend has served");
         let place = number * POLICIES as usize + (policy % POLICIES) as usize;
         let decided = &self.decided[place];
         ensure!(decided.backends.contains_key(served), "the wrong backend: {decided:?}");
         let backend = BACKENDS.iter().position(|name| *name == served).context("no backend")?;
         self.answers[place * BACKENDS.len() + backend].fetch_add(1, Ordering::Relaxed);
         let cookie = answer.headers().get("set-cookie");
-        ensure!(cookie.is_some() == (decided.reason == "generated"), "a key is generated where there is none");
+        ensure!(cookie.is_some() == (decided.reason == "generated"), "a generated key too many or too few");
         if let Some(cookie) = cookie {
             let cookie = cookie.to_str()?.split(';').next().unwrap_or_default().to_owned();
             ensure!(cookie.starts_with(&format!("{COOKIE}=")), "another cookie");
@@ -107,7 +110,7 @@ impl Load {
         Ok(())
     }
 
-    /// By request and policy: how many answers each backend gave.
+    /// The number of answers of each backend, by request and policy.
     pub(super) fn answers(&self) -> impl Iterator<Item = (u64, &Decided, [u64; BACKENDS.len()])> {
         let counts =
             self.answers.chunks(BACKENDS.len()).map(|counts| [0, 1, 2].map(|n| counts[n].load(Ordering::SeqCst)));
@@ -120,7 +123,7 @@ impl Load {
         self.next.load(Ordering::SeqCst)
     }
 
-    /// The keys that were handed out.
+    /// The generated keys. Forgets them.
     pub(super) fn take_generated(&self) -> Vec<Generated> {
         std::mem::take(&mut *self.generated.lock().unwrap())
     }

@@ -1,5 +1,5 @@
-//! As much load as the machine gives, with everything on and a new policy each second: no answer is wrong, none fails,
-//! every counter is exact and memory reaches a plateau. Alone, since it measures memory.
+//! Full load with all features on and a new policy every second: every answer is right, none fails,
+//! every counter is exact, and memory reaches a plateau.
 
 mod counts;
 mod load;
@@ -19,9 +19,9 @@ use testbed::policies::hash;
 use testbed::wait_until;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// `SOAK_SECONDS` says how long; `make soak` takes ten minutes.
+/// The environment variable `SOAK_SECONDS` sets the time; `make soak` takes ten minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_counters_exact_and_memory_stays() {
+async fn under_full_load_with_a_new_policy_every_second_answers_are_right_counters_exact_and_memory_bounded() {
     let _turn = crate::turn().await;
     let duration = Duration::from_secs(std::env::var("SOAK_SECONDS").map_or(20, |seconds| seconds.parse().unwrap()));
     let (requests, mut decided) = (requests(), Vec::new());
@@ -47,7 +47,7 @@ async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_coun
         slowest = slowest.max(change.elapsed());
         memory.push(envoy.resident_bytes().unwrap() >> 20);
     }
-    // What is sent after the last change is decided by it alone.
+    // For one more second only the last policy is in force.
     ticks.tick().await;
     load.is_over.store(true, Ordering::SeqCst);
     for sent in senders.join_all().await {
@@ -67,7 +67,7 @@ async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_coun
         expected.draw(&decided, backend, 1);
     });
     let (mut counts, mut differences) = (Counts::new(), Vec::new());
-    let waited = wait_until("all is counted", async || {
+    let waited = wait_until("everything is counted", async || {
         counts = counted(&envoy).await;
         differences = expected.differences(&counts, &backends);
         differences.is_empty() && envoy.in_flight_of_all().await.unwrap() == 0
@@ -87,7 +87,8 @@ async fn under_full_load_and_a_new_policy_each_second_all_answers_are_right_coun
         requests as f64 / seconds,
         generated.len(),
     );
-    // What lasts is there by then: code, connections, buffers, series. Not all of it after a few seconds.
+    // After three tenths the code, connections, buffers and series are there, unless the run takes
+    // only seconds.
     let (early, late) = (tenths[2], tenths[9]);
     let more = early / if seconds > 120.0 { 10 } else { 5 };
     assert!(late <= early + more, "memory grows: {tenths:?} MiB");

@@ -1,4 +1,5 @@
-//! The policies that take turns, the requests that are sent over and over, and what the reference makes of them.
+//! The policies that take turns, the requests that are sent over and over, and the reference's
+//! decisions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +10,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed::python::json_lines;
 
-/// How many policies there are, but for the name of the response header.
+/// The number of policies. They take turns, each time with another name of the response header.
 pub(super) const POLICIES: u64 = 4;
-/// Who serves.
+/// The backends that serve.
 pub(super) const BACKENDS: [&str; 3] = ["a", "b", "c"];
-/// Who gets copies.
+/// The backends that get copies.
 pub(super) const SHADOWS: [&str; 4] = ["quick", "slow", "users", "limited"];
-/// The cookie with a generated key.
+/// The name of the cookie with a generated key.
 pub(super) const COOKIE: &str = "visitor";
 
-/// The policy that is put in force after `number` others. Its response header bears the number.
+/// The policy that comes after `number` others. The name of its response header contains the
+/// number.
 pub(super) fn policy(number: u64) -> Value {
     let turn = |n: u64| ((number + n) % POLICIES) as usize;
     let split = |n: u64| {
@@ -64,7 +66,8 @@ impl fmt::Display for Request {
     }
 }
 
-/// Every endpoint with and without all that cohorts and keys are found by; each with keys of its own, some with bodies.
+/// All combinations of an endpoint and of the values that cohorts and keys depend on. Each request
+/// has its own keys, and some have bodies.
 pub(super) fn requests() -> Vec<Request> {
     let sizes = [0, 100, 1_000, 10_000, 100_000, 300_000].map(|size| Bytes::from(vec![b'x'; size]));
     (0..6912)
@@ -110,22 +113,22 @@ pub(super) fn requests() -> Vec<Request> {
         .collect()
 }
 
-/// What the reference makes of a request.
+/// The reference's decision about a request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Decided {
     pub(super) endpoint: String,
     pub(super) cohort: Option<String>,
     pub(super) reason: String,
-    /// Who serves it, with what chance.
+    /// The chance of each backend to serve it.
     pub(super) backends: BTreeMap<String, f64>,
-    /// Who draws it, by who serves it, with what chance.
+    /// The chance of each shadow to draw it, by the backend that serves it.
     pub(super) shadows: BTreeMap<String, BTreeMap<String, f64>>,
-    /// Why a shadow that draws it does not copy it.
+    /// Why a shadow that draws it gets no copy.
     pub(super) skips: BTreeMap<String, String>,
 }
 
-/// Asks the reference what becomes of these requests, each under the policy of this number, and takes the answers in
-/// order.
+/// Asks the reference for its decisions about requests, each under the policy with this number, and
+/// calls `take` with the answers in order.
 pub(super) fn decide<'a>(questions: impl Iterator<Item = (u64, &'a Request)>, take: impl FnMut(Decided)) {
     let mut file = BufWriter::new(tempfile::tempfile().unwrap());
     writeln!(file, "{}", json!((0..POLICIES).map(policy).collect::<Vec<_>>())).unwrap();

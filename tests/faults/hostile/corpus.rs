@@ -1,11 +1,13 @@
-//! The corpus as bytes: requests in HTTP/1.1 as they stand, and frames of HTTP/2.
+//! The corpus of `tests/data/hostile`, as bytes: requests in HTTP/1.1, and frames of HTTP/2.
 
 use serde::Deserialize;
 use serde_json::Value;
 use testbed::read;
 
-/// Bytes. Of a string each character up to U+00FF stands for one byte, `•` for every byte in turn, and `№` for the
-/// number of the repetition that it stands in.
+use super::frames::{ACK, END_HEADERS, END_STREAM, MAX_FRAME, PREFACE, flag, frame, frames, kind, literal};
+
+/// Bytes. In a string each character up to U+00FF stands for one byte, `•` for every byte in turn,
+/// and `№` for the number of the repetition that it is in.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
@@ -14,7 +16,7 @@ enum Text {
     Parts(Vec<Text>),
 }
 
-/// A header, or many.
+/// A header, or the same one many times.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Header {
@@ -25,17 +27,18 @@ enum Header {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Frame {
-    /// Its type: a name of RFC 9113, or `•`.
+    /// The type of the frame: a name of RFC 9113, or `•`.
     kind: Option<String>,
-    /// Names, or `•`. Without them a frame with headers ends headers and stream, and another has none.
+    /// Names, or `•`. By default a frame with headers ends headers and stream, and any other has no
+    /// flags.
     flags: Option<String>,
     stream: Option<u32>,
     payload: Option<Text>,
-    /// The headers of a GET, and these.
+    /// These headers after those of a GET request.
     get: Option<Vec<Header>>,
-    /// These headers and no others.
+    /// These headers only.
     headers: Option<Vec<Header>>,
-    /// The header block goes on in CONTINUATION after so many bytes.
+    /// The size in bytes after which the header block continues in CONTINUATION.
     piece: Option<usize>,
 }
 
@@ -45,23 +48,23 @@ struct Case {
     rule: String,
     text: Option<Text>,
     frames: Option<Vec<Frame>>,
-    /// The frames are sent so often, each time on the next stream.
+    /// How often the frames are sent, each time on the next stream.
     rounds: Option<u32>,
     #[serde(default)]
     stays_open: bool,
 }
 
-/// What is sent on one connection.
-pub(crate) struct Hostile {
-    pub(crate) rule: String,
-    pub(crate) bytes: Vec<u8>,
-    /// The last stream of HTTP/2; `None` for HTTP/1.1.
+/// The bytes for one connection.
+pub(super) struct Hostile {
+    pub(super) rule: String,
+    pub(super) bytes: Vec<u8>,
+    /// The last stream of HTTP/2, or `None` for HTTP/1.1.
     last_stream: Option<u32>,
-    /// Whether it is over while the client still waits.
-    pub(crate) stays_open: bool,
+    /// Whether Envoy is expected to keep the connection open without an answer.
+    pub(super) stays_open: bool,
 }
 
-/// What stands for `•` and `№`.
+/// The values of `•` and `№`.
 #[derive(Clone, Copy)]
 struct Fill {
     byte: u8,
@@ -69,29 +72,9 @@ struct Fill {
 }
 
 const EVERY: char = '•';
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const KINDS: [&str; 10] = [
-    "DATA",
-    "HEADERS",
-    "PRIORITY",
-    "RST_STREAM",
-    "SETTINGS",
-    "PUSH_PROMISE",
-    "PING",
-    "GOAWAY",
-    "WINDOW_UPDATE",
-    "CONTINUATION",
-];
-const FLAGS: [(&str, u8); 5] =
-    [("END_STREAM", 0x1), ("ACK", 0x1), ("END_HEADERS", 0x4), ("PADDED", 0x8), ("PRIORITY", 0x20)];
-const ACK: u8 = 0x1;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-/// The largest frame that a server takes unless it says otherwise.
-const MAX_FRAME: usize = 1 << 14;
-
-/// The corpus: every case, and for each `•` in one every byte, sixteen at a time.
-pub(crate) fn corpus() -> impl Iterator<Item = Vec<Hostile>> {
+/// The corpus in groups. A case without `•` is a group of one. A case with `•` gives 256 requests,
+/// in groups of sixteen.
+pub(super) fn corpus() -> impl Iterator<Item = Vec<Hostile>> {
     const AT_ONCE: u8 = 16;
     let cases = ["tests/data/hostile/http1.json", "tests/data/hostile/http2.json"].into_iter().flat_map(|file| {
         let cases: Vec<Value> = serde_json::from_str(&read(file).unwrap()).unwrap();
@@ -124,7 +107,7 @@ impl Case {
                     frame.write(stream, fill, &mut bytes);
                 }
             }
-            // Whoever answers this has read all that stands before it.
+            // The answer to this shows that everything before it has been read.
             frame(kind("PING"), 0, 0, b"all read", &mut bytes);
         }
         let rule = format!("{}: {}", if last_stream.is_some() { "HTTP/2" } else { "HTTP/1.1" }, self.rule);
@@ -195,46 +178,9 @@ impl Frame {
     }
 }
 
-fn kind(name: &str) -> u8 {
-    let at = KINDS.iter().position(|known| *known == name).unwrap_or_else(|| panic!("no frame type {name}"));
-    at as u8
-}
-
-fn flag(name: &str) -> u8 {
-    FLAGS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no flag {name}")).1
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8], into: &mut Vec<u8>) {
-    into.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    into.extend_from_slice(&[kind, flags]);
-    into.extend_from_slice(&stream.to_be_bytes());
-    into.extend_from_slice(payload);
-}
-
-/// A header as HPACK's literal without indexing, without Huffman.
-fn literal(name: &[u8], value: &[u8], into: &mut Vec<u8>) {
-    into.push(0);
-    for text in [name, value] {
-        // An integer with a prefix of seven bits.
-        let mut rest = text.len();
-        if rest < 127 {
-            into.push(rest as u8);
-        } else {
-            into.push(127);
-            rest -= 127;
-            while rest >= 128 {
-                into.push((rest % 128) as u8 | 128);
-                rest /= 128;
-            }
-            into.push(rest as u8);
-        }
-        into.extend_from_slice(text);
-    }
-}
-
 impl Hostile {
-    /// Whether Envoy has said all that it will say before it closes the connection.
-    pub(crate) fn is_answered(&self, answer: &[u8]) -> bool {
+    /// Whether no more answer will come until Envoy closes the connection.
+    pub(super) fn is_answered(&self, answer: &[u8]) -> bool {
         let Some(last_stream) = self.last_stream else { return false };
         let (mut is_read, mut is_over) = (false, self.stays_open);
         for (name, flags, stream, _) in frames(answer) {
@@ -245,14 +191,15 @@ impl Hostile {
         is_read && is_over
     }
 
-    /// How it was answered: with a status, or how else it ended.
-    pub(crate) fn outcome(&self, answer: &[u8], is_closed: bool) -> String {
+    /// The outcome: the status of the answer, or how the connection or stream ended without one.
+    pub(super) fn outcome(&self, answer: &[u8], is_closed: bool) -> String {
         let unanswered = || if is_closed { "closed" } else { "no answer" }.to_owned();
         if self.last_stream.is_none() {
             let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
             return status.map_or_else(unanswered, |status| String::from_utf8_lossy(status).into_owned());
         }
-        // 200, 400 and 404 are single bytes of HPACK. A DATA frame that follows belongs to the answer.
+        // 200, 400 and 404 are single bytes in HPACK. A DATA frame that follows belongs to the
+        // answer.
         let status = |payload: &[u8]| match payload.first() {
             Some(0x88) => "200",
             Some(0x8c) => "400",
@@ -266,16 +213,4 @@ impl Hostile {
         let kinds = ["RST_STREAM", "GOAWAY"];
         kinds.into_iter().find(|name| found(name).is_some()).map_or_else(unanswered, str::to_owned)
     }
-}
-
-/// Type, flags, stream and payload of each frame that has come whole.
-fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (&'static str, u8, u32, &[u8])> {
-    std::iter::from_fn(move || {
-        let (head, rest) = bytes.split_first_chunk::<9>()?;
-        let size = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let (payload, rest) = rest.split_at_checked(size)?;
-        bytes = rest;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Some((KINDS.get(usize::from(head[3])).copied().unwrap_or("unknown"), head[4], stream, payload))
-    })
 }
