@@ -77,6 +77,11 @@ pub fn independence_p(table: &[Vec<u64>]) -> f64 {
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a length is not negative, and a fraction is to be cut off"
+    )]
     let n = (part * sorted.len() as f64) as usize;
     sorted.get(n.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }

@@ -1,5 +1,4 @@
-//! The dashboard, the alert rules and `trafficctl top`, with a real Prometheus that scrapes a real
-//! Envoy.
+//! The dashboard, the alert rules and `trafficctl top`, with a real Envoy and a real Prometheus.
 
 use std::time::Duration;
 
@@ -14,14 +13,14 @@ use testbed::trafficctl::Trafficctl;
 use testbed::{read, wait_for};
 
 #[test]
-fn the_alert_rules_are_valid_and_do_what_their_tests_say() {
+fn the_alert_rules_are_valid_and_pass_their_tests() {
     for arguments in [["check", "rules", "envoy/alerts.yaml"], ["test", "rules", "tests/data/alerts.test.yaml"]] {
         let output = promtool(&arguments).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
-/// The queries of all panels, with a window of time that a test can wait for.
+/// The queries of all panels, with windows that are short enough for a test.
 fn queries(dashboard: &Value) -> Vec<String> {
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
@@ -35,7 +34,7 @@ fn queries(dashboard: &Value) -> Vec<String> {
 const PROMETHEUS_PATIENCE: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
+async fn alert_dashboard_and_top_show_a_canary_that_fails_a_fifth_of_its_requests() {
     let backends = Backend::start_all(["v1", "v2", "dark"]).await.unwrap();
     named(&backends, "v2").behave(Behaviour { fails_one_in: Some(5), ..Behaviour::default() });
     let policy = json!({ "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.7, "v2": 0.3 },
@@ -47,14 +46,14 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
     let rules = rules.replace("for: 10m", "for: 3s").replace("for: 5m", "for: 3s").replace("for: 2m", "for: 3s");
     let prometheus = Prometheus::start(envoy.admin, &rules).await.unwrap();
     let load = Background::start(&envoy.client(Http::V1), "/rank");
-    // An alert rule.
+    // The alert.
     wait_for(PROMETHEUS_PATIENCE, "the alert fires", async || !prometheus.firing().await.unwrap().is_empty())
         .await
         .unwrap();
     let expected =
         json!({ "alertname": "CanaryErrors", "severity": "critical", "endpoint": "ranker", "backend": "v2" });
     assert_eq!(prometheus.firing().await.unwrap(), [expected]);
-    // The queries of the dashboard.
+    // The dashboard.
     let dashboard: Value = serde_json::from_str(&read("envoy/dashboard.json").unwrap()).unwrap();
     let queries = queries(&dashboard);
     assert!(queries.len() >= 14, "{}", queries.len());
@@ -102,7 +101,7 @@ async fn a_canary_that_fails_a_fifth_of_its_requests_is_seen_everywhere() {
 }
 
 #[test]
-fn a_wrong_admin_address_is_told() {
+fn a_wrong_admin_address_is_an_error() {
     let trafficctl = Trafficctl::build("unused").unwrap();
     let ended = trafficctl.run(["top", "http://127.0.0.1:1", "--once"]);
     assert_eq!(ended.status, Some(1));

@@ -1,34 +1,36 @@
-//! The files that hold a policy: found, checked at the right place, and edited without a change to
-//! the rest.
+//! The kinds of file that contain a policy. It is found, checked at the right line, and edited
+//! without any other change.
 
 use serde_json::{Value, json};
 
 use super::{Desk, POLICY};
 
-/// A file that holds a policy.
-struct Holder {
+/// A kind of file that contains a policy.
+struct Kind {
+    /// The name of the file.
     name: &'static str,
+    /// Its content.
     before: &'static str,
-    /// What becomes of its text when model-v1 gets 0.75 and model-v3 the rest.
+    /// The changes in its content when model-v1 gets 0.75 and model-v3 the rest.
     edit: &'static [(&'static str, &'static str)],
-    /// Where it says 0.9.
+    /// The line that contains 0.9.
     line: u64,
 }
 
-const HOLDERS: [Holder; 9] = [
-    Holder {
+const KINDS: [Kind; 9] = [
+    Kind {
         name: "policy.json",
         before: POLICY,
         edit: &[("0.9", "0.75"), (r#""model-v2": 0.1"#, r#""model-v3": 0.25"#)],
         line: 7,
     },
-    Holder {
+    Kind {
         name: "one-line.json",
         before: r#"{"endpoints":[{"name":"ranker","traffic":{"model-v1":0.9,"model-v2":0.1}}]}"#,
         edit: &[(r#"0.9,"model-v2":0.1"#, r#"0.75, "model-v3": 0.25"#)],
         line: 1,
     },
-    Holder {
+    Kind {
         name: "ecds.yaml",
         before: "# The filter.
 resources:
@@ -54,7 +56,7 @@ resources:
         edit: &[("0.9", "0.75"), (r#""model-v2": 0.1"#, r#""model-v3": 0.25"#)],
         line: 15,
     },
-    Holder {
+    Kind {
         name: "ecds.json",
         before: r#"{"resources": [{"name": "traffic-policy", "typed_config": {
   "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -62,10 +64,10 @@ resources:
     "value": "{\"endpoints\": [{\"name\": \"ranker\", \"traffic\": {\"model-v1\": 0.9, \"model-v2\": 0.1}}]}"}}}}]}
 "#,
         edit: &[("0.9", "0.75"), (r#"\"model-v2\": 0.1"#, r#"\"model-v3\": 0.25"#)],
-        // Where the quotes start.
+        // The line where the quoted policy starts.
         line: 4,
     },
-    Holder {
+    Kind {
         name: "envoy.yaml",
         before: r#"static_resources:
   listeners:
@@ -92,7 +94,7 @@ resources:
         )],
         line: 18,
     },
-    Holder {
+    Kind {
         name: "bytes.yaml",
         before: "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
 config:
@@ -107,7 +109,7 @@ resources: []
         )],
         line: 1,
     },
-    Holder {
+    Kind {
         name: "wasm-plugin.yaml",
         before: "# Another one first.
 apiVersion: v1
@@ -134,7 +136,7 @@ kind: Service
         edit: &[("0.9", "0.75"), ("model-v2: 0.1", "model-v3: 0.25")],
         line: 17,
     },
-    Holder {
+    Kind {
         name: "list.yaml",
         before: "apiVersion: v1
 kind: List
@@ -147,7 +149,7 @@ items:
         edit: &[("0.9", "0.75"), ("model-v2: 0.1", r#""model-v3": 0.25"#)],
         line: 7,
     },
-    Holder {
+    Kind {
         name: "extension-policy.yaml",
         before: "apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyExtensionPolicy
@@ -168,44 +170,44 @@ spec:
 ];
 
 #[test]
-fn a_policy_is_found_in_whatever_holds_it() {
-    for holder in &HOLDERS {
-        let desk = Desk::with(holder.name, holder.before);
+fn a_policy_is_found_in_each_kind_of_file() {
+    for kind in &KINDS {
+        let desk = Desk::with(kind.name, kind.before);
         let list = desk.json(["list", "--json"]);
-        assert_eq!(list["endpoints"][0]["traffic"], json!({ "model-v1": 0.9, "model-v2": 0.1 }), "{}", holder.name);
+        assert_eq!(list["endpoints"][0]["traffic"], json!({ "model-v1": 0.9, "model-v2": 0.1 }), "{}", kind.name);
     }
 }
 
 #[test]
-fn an_error_is_found_at_its_line() {
-    for holder in &HOLDERS {
-        if holder.name == "bytes.yaml" {
+fn an_error_is_shown_at_its_line() {
+    for kind in &KINDS {
+        if kind.name == "bytes.yaml" {
             continue;
         }
-        let desk = Desk::with(holder.name, holder.before.replace("0.9", "-0.9"));
+        let desk = Desk::with(kind.name, kind.before.replace("0.9", "-0.9"));
         let report = desk.json(["check", "--json", desk.file()]);
         let finding = &report["findings"][0];
-        assert_eq!(finding["places"], json!(["endpoints[0].traffic.model-v1"]), "{}: {report}", holder.name);
-        assert_eq!(finding["line"], holder.line, "{}", holder.name);
+        assert_eq!(finding["places"], json!(["endpoints[0].traffic.model-v1"]), "{}: {report}", kind.name);
+        assert_eq!(finding["line"], kind.line, "{}", kind.name);
         let source = finding["source"].as_str().unwrap();
-        assert_eq!(source.ends_with("in quotes"), ["ecds.json", "envoy.yaml"].contains(&holder.name), "{source}");
+        assert_eq!(source.ends_with("in quotes"), ["ecds.json", "envoy.yaml"].contains(&kind.name), "{source}");
     }
 }
 
 #[test]
 fn an_edit_changes_nothing_else() {
-    for holder in &HOLDERS {
-        let desk = Desk::with(holder.name, holder.before);
+    for kind in &KINDS {
+        let desk = Desk::with(kind.name, kind.before);
         desk.ok("set-traffic ranker model-v1=0.75 model-v3=0.25");
         let replace = |text: String, (old, new): &(&str, &str)| text.replace(old, new);
-        let expected = holder.edit.iter().fold(holder.before.to_owned(), replace);
-        assert_eq!(desk.text(), expected, "{}", holder.name);
-        assert_eq!(desk.others(), Vec::<std::path::PathBuf>::new(), "{}", holder.name);
+        let expected = kind.edit.iter().fold(kind.before.to_owned(), replace);
+        assert_eq!(desk.text(), expected, "{}", kind.name);
+        assert_eq!(desk.others(), Vec::<std::path::PathBuf>::new(), "{}", kind.name);
     }
 }
 
 #[test]
-fn a_struct_and_a_missing_configuration_give_the_filters_own_words() {
+fn a_struct_and_a_missing_configuration_give_the_filters_own_message() {
     let filter = |configuration: Value| {
         let config =
             if configuration.is_null() { json!({ "name": "a" }) } else { json!({ "configuration": configuration }) };
@@ -227,7 +229,7 @@ fn a_struct_and_a_missing_configuration_give_the_filters_own_words() {
 }
 
 #[test]
-fn a_file_without_a_policy_says_what_would_be_one() {
+fn the_error_about_a_file_without_a_policy_lists_the_kinds_of_file() {
     let desk = Desk::with("service.yaml", "kind: Service\n");
     let ended = desk.run("list");
     assert_eq!(ended.status, Some(1));
@@ -235,7 +237,7 @@ fn a_file_without_a_policy_says_what_would_be_one() {
 }
 
 #[test]
-fn two_policies_in_one_file_are_checked_and_not_edited() {
+fn two_policies_in_one_file_are_checked_but_not_edited() {
     let plugin = |name: &str| {
         format!("kind: WasmPlugin\nmetadata: {{ name: {name} }}\nspec:\n  pluginConfig:\n    endpoints: []\n")
     };

@@ -1,9 +1,11 @@
-"""The placement function in Python, written from the words of the README and not from the Rust code.
+"""The placement function in Python.
+
+It was written from the words of the documents and not from the Rust code.
 
     python3 tests/data/golden/placement.py > tests/data/golden/placement.json
 
-makes the golden vectors anew; they are the same on every run. A test checks that they are current and that the
-filter's code agrees with them. A change of any of them moves users: it needs a new major version.
+makes the golden vectors again, the same in every run. Tests check that they are current and that the
+core agrees with them. A change of any of them moves users, so it needs a new major version.
 """
 
 import json
@@ -53,7 +55,7 @@ def is_copied(draw: int, backend: str, fraction: float) -> bool:
 
 
 def draws(count: int):
-    """Numbers that look random and are the same on every run: SplitMix64 from 0."""
+    """Numbers that look random and are the same in every run: SplitMix64 from 0."""
     state = 0
     for _ in range(count):
         state = (state + 0x9E3779B97F4A7C15) & MASK

@@ -1,9 +1,10 @@
-"""What the reference makes of given requests under given policies, as lines of JSON.
+"""Prints the reference's decisions about given requests under given policies, as lines of JSON.
 
     python3 tests/data/model/decide.py < QUESTIONS
 
-The first line of the questions is a list of policies; each other is `{"policy": …, "request": …}`, with the policy's
-number in the list. Where a draw of the filter's decides, the answer has the chances.
+The first line of the questions is a list of policies. Each other line is
+`{"policy": …, "request": …}` with the position of the policy in that list. Where a draw decides, the
+answer contains the chances.
 """
 
 import json
@@ -13,7 +14,7 @@ import reference
 
 
 def answer(policy: dict, request: dict) -> dict:
-    """Who serves the request, who copies it then, and why it would not be copied after all."""
+    """The chances of backends and shadows, and the reasons for which shadows get no copy."""
     decision = reference.decide(policy, request, 0)
     endpoint = next(one for one in policy["endpoints"] if one["name"] == decision["endpoint"])
     cohort = next((one for one in endpoint.get("cohorts", []) if one["name"] == decision["cohort"]), None)
@@ -22,7 +23,7 @@ def answer(policy: dict, request: dict) -> dict:
         key_point = reference.point(reference.salt_of(endpoint), key)
         backends = {decision["backend"]: 1}
     else:
-        # A generated key is told with the response: ask again with it.
+        # The response contains a generated key. Ask again with that.
         key_point = None
         shares = {name: share for name, share in (cohort or endpoint)["traffic"].items() if share > 0}
         backends = {name: share / sum(shares.values()) for name, share in shares.items()}
@@ -42,7 +43,7 @@ def answer(policy: dict, request: dict) -> dict:
 
 
 def chance(name: str, shadow: dict, backend: str, key_point: int | None) -> float:
-    """How likely the shadow draws a request that `backend` serves."""
+    """The chance that the shadow draws a request that `backend` serves."""
     if shadow.get("sample", "request") == "key" and key_point is not None:
         return float(reference.is_drawn(name, shadow, backend, 0, key_point))
     return shadow["fraction"] if backend in shadow.get("only_from", [backend]) else 0

@@ -1,10 +1,10 @@
-"""Random policies and requests, and what the reference makes of them, as lines of JSON.
+"""Prints random policies and requests, and the reference's decisions, as lines of JSON.
 
     python3 tests/data/model/generate.py SEED CASES CASES_PER_POLICY
 
-A line is `{"policy": …}`, or `{"case": …}` of the policy before it, or at the end `{"tried": …}`: how often each
-kind of condition held and did not. The same arguments give the same lines. Vocabularies are small, so that matches
-happen.
+A line is `{"policy": …}`, or `{"case": …}` under the policy before it. The last line, `{"tried": …}`,
+counts how often each kind of condition held, and how often it did not. The same arguments give the
+same lines. Vocabularies are small, so that conditions hold often enough.
 """
 
 import json
@@ -20,7 +20,7 @@ HEADERS = ["x-user", "x-canary", "x-serve-shard-key"]
 COOKIES = ["session", "beta"]
 PARAMETERS = ["uid", "model", ""]
 TIER, USER = [["metadata", "filter_metadata", "test", name] for name in ("tier", "user")]
-# An attribute of Envoy's own, which is an empty text where there is no query.
+# An attribute of Envoy. It is an empty string if there is no query.
 QUERY = ["request", "query"]
 PROPERTIES = [TIER, USER, QUERY, ["no", "such", "one"]]
 
@@ -41,8 +41,8 @@ ADDRESSES = ["10.1.2.3", "10.1.3.0", "192.0.2.7", "[2001:db8::1]", "[2001:db9::1
 
 TEXTS = ["v1", "us", "user-1", "h\u00e4", "k"]
 REGEXES = ["v[0-9]+", "user-[1-4]", "on|us", "v1|v12", "h.", "k+", "[^a]*", ".*", r"\w+", r"\d+", r"s\S*", "(a*)*b"]
-# Values that are no text of a policy's. Two are, as UTF-8, the sign for kelvin and the long s, which are k and s to
-# those who fold more than ASCII.
+# Values that no policy contains. Two are the kelvin sign and the long s in UTF-8, which case
+# folding beyond ASCII turns into k and s.
 ODD_VALUES = [
     "", "\xe2\x84\xaa", "\xc5\xbfs", "h\xc3", "H\xc3\x84", "\xff\xfe", "v1\xff", "on", "aab", "7", "a b", "a\tb",
     "x" * 300,
@@ -58,7 +58,7 @@ SALTS = ["", "ranker", "a salt with \u00fcmlauts"]
 
 
 def traffic(rng: random.Random) -> dict:
-    """Shares that add up to 1, or nearly, or to 100."""
+    """Shares that add up to 1, nearly to 1, or to 100."""
     names = rng.sample(BACKENDS, rng.randint(1, 4))
     if len(names) == 1:
         return {names[0]: rng.choice([1, 1.0, 100])}
@@ -75,7 +75,7 @@ def traffic(rng: random.Random) -> dict:
 
 
 def comparison(rng: random.Random) -> dict:
-    """One of the comparisons, with its options."""
+    """A comparison with its options."""
     kind = rng.choice(["exact", "prefix", "suffix", "contains", "regex", "present"])
     made = {kind: rng.choice(REGEXES if kind == "regex" else [True, False] if kind == "present" else TEXTS)}
     if kind == "exact" and rng.random() < 0.1:
@@ -88,12 +88,12 @@ def comparison(rng: random.Random) -> dict:
 
 
 def any_case(rng: random.Random, name: str) -> str:
-    """A header's name, as somebody might write it."""
+    """The name of a header, in any case."""
     return rng.choice([name, name, name.upper(), name.title()])
 
 
 def field(rng: random.Random, kind: str) -> dict | list:
-    """What a match names in one of its fields."""
+    """The value of a field in a match."""
     count = rng.choice([1, 1, 2])
     if kind == "path":
         choices = {"exact": PATHS + ODD_PATHS, "prefix": PATH_PREFIXES, "regex": PATH_REGEXES}
@@ -111,20 +111,20 @@ def field(rng: random.Random, kind: str) -> dict | list:
 
 
 def match(rng: random.Random) -> dict:
-    """A match of no to three fields."""
+    """A match of zero to three fields."""
     kinds = ["path", "methods", "hosts", "headers", "cookies", "query", "properties", "source_ip"]
     return {kind: field(rng, kind) for kind in rng.sample(kinds, rng.choice([0, 1, 1, 1, 2, 2, 3]))}
 
 
 def matches(rng: random.Random) -> dict | list[dict]:
-    """A match, or a list of which any will do."""
+    """A match, or a list of matches."""
     if rng.random() < 0.25:
         return [match(rng) for _ in range(rng.randint(1, 3))]
     return match(rng)
 
 
 def affinity(rng: random.Random) -> dict | None:
-    """Where the shard key is found."""
+    """The sources of the shard key."""
     if rng.random() < 0.1:
         return None
     made = {}
@@ -201,7 +201,7 @@ def policy(rng: random.Random) -> dict:
 
 
 def target(rng: random.Random, method: str) -> str | None:
-    """A path with a query, and what nobody should send."""
+    """A path with a query, sometimes one that nobody should send."""
     if method == "CONNECT":
         return None
     if method == "OPTIONS":
@@ -216,14 +216,14 @@ def target(rng: random.Random, method: str) -> str | None:
 
 
 def value(rng: random.Random) -> str:
-    """A text of a policy's, or what comes near it, or something else."""
+    """A string of a policy, a similar one, or something else."""
     text = rng.choice(TEXTS).encode().decode("latin-1")
     upper = text.upper() if text.isascii() else text
     return rng.choice([text, text, text, upper, f"{text}2", f"x{text}", f"x{text}2", rng.choice(ODD_VALUES)])
 
 
 def headers(rng: random.Random) -> list[list[str]]:
-    """Headers: some twice, some empty, some of bytes that are no text."""
+    """Headers: some twice, some empty, some with bytes that are not UTF-8."""
     names = [any_case(rng, rng.choice(HEADERS)) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4]))]
     made = [[name, value(rng)] for name in names]
     for _ in range(rng.choice([0, 0, 1, 1, 2])):
@@ -235,13 +235,13 @@ def headers(rng: random.Random) -> list[list[str]]:
         made.append(["x-traffic-shadow", rng.choice(["", "shadow-a"])])
     if rng.random() < 0.05:
         made.append(["Upgrade", "websocket"])
-        # Without this Envoy removes the other.
+        # Without this header Envoy removes the other one.
         made.append(["Connection", rng.choice(["upgrade", "Upgrade", "keep-alive, upgrade"])])
     return made
 
 
 def source(rng: random.Random) -> str | None:
-    """Where the request came from: an address with a port, nothing, or something that is no address."""
+    """The client's address with its port, nothing, or something that is not an address."""
     if rng.random() < 0.05:
         return rng.choice([None, "no address"])
     return f"{rng.choice(ADDRESSES)}:{rng.randint(1, 65535)}"
@@ -265,7 +265,7 @@ def request(rng: random.Random) -> dict:
 
 
 def unmix(h: int) -> int:
-    """The number that `mix` makes `h` of."""
+    """The inverse of `mix`."""
     h ^= h >> 33
     h = h * pow(0xC4CEB9FE1A85EC53, -1, 1 << 64) & reference.MASK
     h ^= h >> 33
@@ -274,7 +274,7 @@ def unmix(h: int) -> int:
 
 
 def draw(rng: random.Random) -> int:
-    """A draw: any, or one that lies at the very edge of what a shadow copies."""
+    """Any draw, or one at the very edge of the draws that a shadow copies."""
     if rng.random() < 0.8:
         return rng.getrandbits(64)
     edge = int(rng.choice([0, 0.01, 0.25, 0.5, 0.75, 1]) * 2**53) + rng.choice([-1, 0, 1])
@@ -282,7 +282,7 @@ def draw(rng: random.Random) -> int:
 
 
 def only_native(one: dict) -> str | None:
-    """Why HTTP or Envoy does not carry this request to the filter as it is, if so."""
+    """Why HTTP or Envoy can't carry this request to the filter unchanged, or `None`."""
     names = [name.lower() for name, _ in one["headers"]]
     if one["method"] not in METHODS + ["OPTIONS", "PURGE"]:
         return "method"

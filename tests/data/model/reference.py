@@ -1,7 +1,8 @@
-"""The contract as a program: slow and obvious, written from the words of the README and not from the Rust code.
+"""The reference model: the contract as a slow and obvious program.
 
-`decide` says what becomes of one request under one policy. It looks at the policy as its author wrote it, each time
-anew. Where the words are silent, a comment says what was assumed.
+It was written from the words of the documents and not from the Rust code. `decide` decides about
+one request under one policy, and reads the policy as its author wrote it. Where the documents are
+silent, a comment states the assumption.
 """
 
 import collections
@@ -11,16 +12,17 @@ import re
 
 MASK = (1 << 64) - 1
 
-# How often each kind of condition held and did not: tells whether random cases try anything at all.
+# How often each kind of condition held, and how often it did not. The counts show whether random
+# cases try everything.
 tried: collections.Counter[str] = collections.Counter()
 
 
 def decide(policy: dict, request: dict, draw: int) -> dict:
-    """Where the request goes, why, and who gets a copy.
+    """Where the request goes, why, and which shadows get a copy.
 
-    A request has a `method`, a `path` with its query (`None` for none), `headers` as pairs, a `source` with its port,
-    `properties` as pairs of path and text, and `new_key`, the 128 bits of a key that may be generated for it. Each
-    character of its texts stands for one byte, but for those of its properties.
+    A request has a `method`, a `path` with its query or `None`, `headers` as pairs, a `source` with
+    its port, `properties` as pairs of path and string, and `new_key`, the 128 bits of a key that may
+    be generated for it. Each character stands for one byte, except in properties.
     """
     for endpoint in policy["endpoints"]:
         if endpoint_takes(endpoint, request):
@@ -40,7 +42,7 @@ def decide(policy: dict, request: dict, draw: int) -> dict:
 
 
 def decide_in(policy: dict, endpoint: dict, request: dict, draw: int) -> dict:
-    """The decision inside the endpoint that takes the request."""
+    """The decision within the endpoint that matches."""
     cohort = next((c for c in endpoint.get("cohorts", []) if any_match_holds(c["match"], request)), None)
     traffic = (cohort or endpoint)["traffic"]
     reason, key, set_cookie = shard_key(endpoint, request)
@@ -64,20 +66,20 @@ def decide_in(policy: dict, endpoint: dict, request: dict, draw: int) -> dict:
 
 
 def cluster_of(policy: dict, backend: str) -> str:
-    """A backend that is not listed, or has no cluster, is its own cluster's name."""
+    """The cluster of a backend. By default it has the name of the backend."""
     return policy.get("backends", {}).get(backend, {}).get("cluster", backend)
 
 
-# ------------------------------------------------------------------------------------------------------- the request
+# -------------------------------------------------------------------------------------- the request
 
 
 def values_of_header(request: dict, name: str) -> list[bytes]:
-    """Names of headers are case-insensitive. Spaces around values are no part of them."""
+    """Header names are case-insensitive. Spaces around a value do not belong to it."""
     return [value.encode("latin-1").strip(b" \t") for known, value in request["headers"] if known.lower() == name.lower()]
 
 
 def split_target(request: dict) -> tuple[bytes | None, bytes]:
-    """The path and the query. A fragment, of which the words are silent, belongs to neither."""
+    """The path and the query. The documents are silent on fragments; they belong to neither."""
     # CONNECT and `OPTIONS *` are requests without a path.
     if request["path"] is None or request["path"] == "*":
         return None, b""
@@ -87,7 +89,7 @@ def split_target(request: dict) -> tuple[bytes | None, bytes]:
 
 
 def values_of_parameter(request: dict, name: str) -> list[bytes]:
-    """Nothing is decoded; a parameter without `=` is there, with an empty value; nothing between two `&` is none."""
+    """Nothing is decoded. A parameter without `=` has an empty value."""
     _, query = split_target(request)
     values = []
     for parameter in query.split(b"&"):
@@ -98,7 +100,7 @@ def values_of_parameter(request: dict, name: str) -> list[bytes]:
 
 
 def values_of_cookie(request: dict, name: str) -> list[bytes]:
-    """Read as far as can be: what has no `=` is no cookie. Spaces around names and values are no part of them."""
+    """A part without `=` is not a cookie. Spaces around names and values do not belong to them."""
     values = []
     for header in values_of_header(request, "cookie"):
         for cookie in header.split(b";"):
@@ -112,12 +114,12 @@ def values_of_cookie(request: dict, name: str) -> list[bytes]:
 
 
 def values_of_property(request: dict, path: list[str]) -> list[bytes]:
-    """An empty text counts as absent."""
+    """An empty string counts as absent."""
     return [text.encode() for known, text in request["properties"] if known == path and text != ""]
 
 
 def source_address(request: dict) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The client's address; an IPv4 address that is mapped into IPv6 is that IPv4 address."""
+    """The client's address. An IPv4-mapped IPv6 address is the IPv4 address."""
     if request["source"] is None:
         return None
     address = request["source"].rpartition(":")[0].strip("[]")
@@ -128,11 +130,11 @@ def source_address(request: dict) -> ipaddress.IPv4Address | ipaddress.IPv6Addre
     return getattr(address, "ipv4_mapped", None) or address
 
 
-# ------------------------------------------------------------------------------------------------------- the matches
+# -------------------------------------------------------------------------------------- the matches
 
 
 def endpoint_takes(endpoint: dict, request: dict) -> bool:
-    """`route`, `methods` and `match` together: all must hold."""
+    """Whether `route`, `methods` and `match` all hold."""
     short = {}
     if "route" in endpoint:
         short["path"] = {"prefix": endpoint["route"]}
@@ -142,14 +144,14 @@ def endpoint_takes(endpoint: dict, request: dict) -> bool:
 
 
 def any_match_holds(match: dict | list[dict], request: dict) -> bool:
-    """A list of matches means any of them."""
+    """Whether a match holds, or any match of a list."""
     if isinstance(match, list):
         return any(match_holds(one, request) for one in match)
     return match_holds(match, request)
 
 
 def match_holds(match: dict, request: dict) -> bool:
-    """Everything that the match names must hold."""
+    """Whether all fields of a match hold."""
     return all(field_holds(field, wanted, request) for field, wanted in match.items())
 
 
@@ -179,7 +181,7 @@ def field_holds(field: str, wanted: dict | list, request: dict) -> bool:
 
 
 def path_holds(wanted: dict, request: dict) -> bool:
-    """One of `exact`, `prefix` and `regex`. A prefix ends at a segment; a `/` at its end makes no difference."""
+    """One of `exact`, `prefix` and `regex`. A prefix consists of whole segments."""
     [(comparison, text)] = wanted.items()
     path, _ = split_target(request)
     if path is None:
@@ -188,7 +190,7 @@ def path_holds(wanted: dict, request: dict) -> bool:
         holds = path == text.encode()
     elif comparison == "prefix":
         prefix = text.encode().removesuffix(b"/")
-        # Whatever is not under "/" is no path, such as nothing at all before the query.
+        # A path starts with "/". The empty string before a query is not a path.
         holds = path.startswith(prefix + b"/") or (path == prefix and prefix != b"")
     else:
         holds = regex_matches(text, path, False)
@@ -197,11 +199,11 @@ def path_holds(wanted: dict, request: dict) -> bool:
 
 
 def host_is(wanted: str, request: dict) -> bool:
-    """Case and port make no difference. `*.example.com` are all hosts under it, at any depth, not itself."""
+    """Case and port are ignored. `*.example.com` matches all its subdomains, and not itself."""
     authorities = values_of_header(request, "host")
     if not authorities:
         return False
-    # The words leave open what a port is: digits, or nothing, after the last colon.
+    # The documents do not define a port: digits, or nothing, after the last colon.
     host = re.sub(rb":[0-9]*$", b"", authorities[0]).lower()
     name = wanted.lower().encode()
     if name.startswith(b"*."):
@@ -211,7 +213,7 @@ def host_is(wanted: str, request: dict) -> bool:
 
 
 def compares(comparison: dict, values: list[bytes]) -> bool:
-    """What occurs several times matches if any of its values does; inverted, if none does."""
+    """Whether any of the values compares, or none of them with `invert`."""
     [kind] = [key for key in comparison if key not in ("name", "path", "ignore_case", "invert")]
     wanted = comparison[kind]
     if kind == "present":
@@ -226,7 +228,7 @@ def compares(comparison: dict, values: list[bytes]) -> bool:
 
 
 def value_compares(kind: str, text: str, value: bytes, ignore_case: bool) -> bool:
-    """One value. `ignore_case` is of ASCII letters, as `bytes.lower` is."""
+    """Whether one value compares. `ignore_case` concerns ASCII letters, as `bytes.lower` does."""
     if kind == "regex":
         return regex_matches(text, value, ignore_case)
     wanted = text.encode()
@@ -244,7 +246,7 @@ def value_compares(kind: str, text: str, value: bytes, ignore_case: bool) -> boo
 
 
 def regex_matches(regex: str, value: bytes, ignore_case: bool) -> bool:
-    """The whole value; one that is not UTF-8 does not match."""
+    """Whether the regex matches the whole value. A value that is not UTF-8 never matches."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -253,11 +255,11 @@ def regex_matches(regex: str, value: bytes, ignore_case: bool) -> bool:
     return re.fullmatch(regex, text, flags) is not None
 
 
-# ----------------------------------------------------------------------------------------------------- the shard key
+# ------------------------------------------------------------------------------------ the shard key
 
 
 def shard_key(endpoint: dict, request: dict) -> tuple[str, bytes | None, str | None]:
-    """The reason of the choice, the key, and the start of the `Set-Cookie` that hands out a generated one."""
+    """The reason for the choice, the key, and the start of the cookie with a generated key."""
     affinity = endpoint.get("affinity", {})
     if affinity is None:
         return "random", None, None
@@ -272,13 +274,13 @@ def shard_key(endpoint: dict, request: dict) -> tuple[str, bytes | None, str | N
                 return "key", value, None
     if not generates:
         return "random", None, None
-    # The words leave the id's form open; it is the 128 bits in hexadecimal.
+    # The documents do not define the form of the id: the 128 bits in hexadecimal.
     key = f"{request['new_key']:032x}"
     return "generated", key.encode(), f"{affinity['cookie']['name']}={key};"
 
 
 def values_of_source(source: dict, request: dict) -> list[bytes]:
-    """What a source of keys holds."""
+    """The values of a source of keys."""
     [(kind, name)] = source.items()
     if kind == "header":
         return values_of_header(request, name)
@@ -295,11 +297,11 @@ def values_of_source(source: dict, request: dict) -> list[bytes]:
 
 
 def salt_of(endpoint: dict) -> str:
-    """The salt, also of the endpoint's cohorts."""
+    """The salt of the endpoint and its cohorts."""
     return endpoint.get("affinity", {}).get("salt", endpoint["name"])
 
 
-# ----------------------------------------------------------------------------------------------------- the placement
+# ------------------------------------------------------------------------------------ the placement
 
 
 def fnv1a(data: bytes) -> int:
@@ -320,17 +322,17 @@ def mix(h: int) -> int:
 
 
 def u(h: int) -> float:
-    """A hash as a number from 0 to 1."""
+    """The number between 0 and 1 that a hash stands for."""
     return ((h >> 11) + 0.5) * 2.0**-53
 
 
 def point(salt: str, key: bytes) -> int:
-    """Where a key lies."""
+    """The point of a key."""
     return mix(fnv1a(salt.encode() + b"\0" + key))
 
 
 def choose(traffic: dict[str, float], at: int) -> tuple[str, bool]:
-    """The backend with the lowest score, and whether another is so near that the last bit of `ln` may decide."""
+    """The backend with the lowest score, and whether the last bit of `ln` may decide it."""
     total = math.fsum(traffic.values())
     scores = sorted(
         (-math.log(u(mix(at ^ fnv1a(name.encode())))) / (share / total), name)
@@ -341,30 +343,30 @@ def choose(traffic: dict[str, float], at: int) -> tuple[str, bool]:
     return scores[0][1], near_tie
 
 
-# ------------------------------------------------------------------------------------------------------- the shadows
+# -------------------------------------------------------------------------------------- the shadows
 
 
 def inherited_shadows(endpoint: dict, cohort: dict | None) -> dict[str, dict]:
-    """The endpoint's shadows, and over them the cohort's own, each with its fraction and options."""
+    """The shadows of the endpoint, overridden by those of the cohort, with fraction and options."""
     written = {**endpoint.get("shadow", {}), **(cohort or {}).get("shadow", {})}
     return {name: one if isinstance(one, dict) else {"fraction": one} for name, one in written.items()}
 
 
 def is_drawn(name: str, shadow: dict, backend: str, draw: int, key_point: int | None) -> bool:
-    """Whether the shadow would get a copy of a request that `backend` serves."""
+    """Whether the shadow draws a request that `backend` serves."""
     if backend not in shadow.get("only_from", [backend]):
         tried["only_from: False"] += 1
         return False
     by_key = shadow.get("sample", "request") == "key" and key_point is not None
     number = u(mix((key_point if by_key else draw) ^ fnv1a(b"shadow\0" + name.encode())))
-    # 1 copies every request: a double rounds the largest number, which is below 1, to 1.
+    # A fraction of 1 copies every request, although a double rounds the largest number to 1.
     drawn = number < shadow["fraction"] or shadow["fraction"] == 1
     tried[f"shadow by {'key' if by_key else 'request'}: {drawn}"] += 1
     return drawn
 
 
 def skip_reason(shadow: dict, request: dict) -> str | None:
-    """Why a request that was drawn is not copied. The first that holds, in the order of the README's list."""
+    """Why a drawn request is not copied: the first reason that applies, in the documents' order."""
     if values_of_header(request, "x-traffic-shadow"):
         return "skipped_marked"
     if is_upgrade(request):
@@ -375,7 +377,7 @@ def skip_reason(shadow: dict, request: dict) -> str | None:
 
 
 def is_upgrade(request: dict) -> bool:
-    """CONNECT, or an upgrade as HTTP has it: named in `upgrade`, and in `connection`."""
+    """Whether a request is CONNECT, or has an `upgrade` header that `connection` names."""
     connection = b",".join(values_of_header(request, "connection")).lower().split(b",")
     asks = values_of_header(request, "upgrade") and b"upgrade" in [token.strip(b" \t") for token in connection]
     return request["method"] == "CONNECT" or bool(asks)
