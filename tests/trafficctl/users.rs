@@ -131,7 +131,7 @@ fn no_difference_is_overlooked() {
 }
 
 #[test]
-fn more_keys_and_percentages_move_nobody() {
+fn further_keys_and_percentages_move_nobody() {
     let thirds = json!({ "name": "e", "traffic": { "a": 0.3333333, "b": 0.3333333, "c": 0.3333334 } });
     let percentages = json!({ "name": "e", "traffic": { "a": 33.33333, "b": 33.33333, "c": 33.33334 } });
     assert_eq!(diff(&thirds, &percentages), json!({ "notes": [], "changes": [] }));
