@@ -6,6 +6,5 @@
 mod cost;
 mod model;
 mod placement;
-mod readme;
 mod refusals;
 mod tables;

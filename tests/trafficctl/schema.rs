@@ -14,7 +14,7 @@ fn the_shipped_schema_is_current() {
     let file = project().join("envoy/policy.schema.json");
     let current = Desk::with("unused", "").ok("schema");
     let shipped = std::fs::read_to_string(file).unwrap_or_default();
-    assert_eq!(shipped, current, "run `trafficctl schema > envoy/policy.schema.json`");
+    assert!(shipped == current, "not current: run `trafficctl schema > envoy/policy.schema.json`");
 }
 
 #[test]

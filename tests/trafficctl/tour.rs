@@ -16,7 +16,7 @@ const REQUESTS: u64 = 2_000;
 const USERS: usize = 300;
 
 /// The page with the tour.
-const PAGE: &str = "README.md";
+const PAGE: &str = "src/trafficctl/README.md";
 
 /// The commands of the tour, except for those that prepare it.
 fn tour() -> Vec<String> {
