@@ -1,4 +1,4 @@
-//! The demo: the filter's main job, live, in a real Envoy; or the same proxy left up to try by hand.
+//! The demo: plays the filter's main job in a real Envoy, or starts the same proxy to try by hand.
 
 mod picture;
 mod report;
@@ -10,17 +10,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use testbed::backend::Backend;
-use testbed::envoy::{Envoy, Setup, shipped_policy};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies;
 use testbed::trafficctl::Trafficctl;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Plays splits, canaries, a rollout, session affinity and shadows in a real Envoy, and checks every number.
+/// Plays splits, canaries, a rollout, session affinity and shadows in a real Envoy, and checks
+/// every number.
 #[derive(Parser)]
 struct Arguments {
-    /// Start the proxy of envoy/envoy.yaml and leave it up until Ctrl-C, instead of playing.
+    /// Instead, start the proxy of envoy/envoy.yaml, and leave it up until Ctrl-C.
     #[arg(long)]
     stay: bool,
-    /// Draw what `trafficctl top` shows of a failing canary, instead of playing.
+    /// Instead, draw the output of `trafficctl top` for a failing canary into this file.
     #[arg(long, value_name = "FILE", conflicts_with = "stay")]
     picture: Option<std::path::PathBuf>,
 }
@@ -28,7 +30,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    // A signal ends the play in order: nothing is left running.
+    // A signal ends the demo in order, so that nothing is left running.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let play = async {
@@ -51,11 +53,12 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn stay() -> anyhow::Result<ExitCode> {
     for port in [10000, 9901] {
-        std::net::TcpListener::bind(("127.0.0.1", port))
-            .with_context(|| format!("port {port} of envoy/envoy.yaml is taken: stop what listens there"))?;
+        std::net::TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+            format!("port {port} of envoy/envoy.yaml is in use: stop the program that listens there")
+        })?;
     }
     let backends = Backend::start_all(["stable", "canary", "canary-2"]).await?;
-    let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(shipped_policy()?, &backends) };
+    let setup = Setup { workers: 2, fixed_ports: true, ..Setup::new(policies::shipped()?, &backends) };
     let envoy = Envoy::start(&setup).await?;
     let (address, admin, policy) = (envoy.address, envoy.admin, envoy.policy_file());
     let trafficctl = Trafficctl::build(&policy)?;
@@ -69,9 +72,9 @@ Envoy is up, with the policy of envoy/traffic-policy.yaml.
 
 Try:
 
-  curl -i http://{address}/                          # x-traffic-backend: who served; 9 of 10 times stable
+  curl -i http://{address}/                          # x-traffic-backend names the backend: 9 of 10 times stable
   curl -i -H 'x-serve-shard-key: alice' http://{address}/   # always the same for alice
-  curl -s http://{admin}/stats/prometheus | grep traffic_policy   # what became of the copies to canary-2
+  curl -s http://{admin}/stats/prometheus | grep traffic_policy   # the outcomes of the copies to canary-2
 
 Change the shares in the running proxy:
 

@@ -1,4 +1,4 @@
-//! The README's picture of `trafficctl top`, from a real run.
+//! The picture of `trafficctl top` in the documents, from a real run.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use testbed::envoy::{Envoy, Setup};
 use testbed::load::Background;
 use testbed::trafficctl::Trafficctl;
 
-/// Plays a canary that fails a fifth of its requests, and draws what `top` shows of it.
+/// Plays a canary that fails a fifth of its requests, and draws the output of `top` into `file`.
 pub async fn draw(file: &Path) -> anyhow::Result<()> {
     let backends = Backend::start_all(["model-v1", "model-v2", "model-v3", "search", "search-next"]).await?;
     let failing = Behaviour { fails_one_in: Some(5), delay: Duration::from_millis(12), ..Behaviour::default() };
@@ -36,7 +36,7 @@ pub async fn draw(file: &Path) -> anyhow::Result<()> {
         load.stop().await;
     }
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // The address is another one in each run.
+    // The address differs in each run.
     let shown = String::from_utf8(output.stdout)?.replace(&envoy.admin.to_string(), "127.0.0.1:9901");
     std::fs::write(file, anstyle_svg::Term::new().render_svg(&shown))?;
     Ok(())

@@ -1,10 +1,10 @@
-//! The report: what was expected, what was seen, and whether chance explains the difference.
+//! The report: expected and seen counts, and whether chance explains the differences.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Color, Table};
 use testbed::statistics::{FALSE_ALARM, binomial_bounds};
 
-/// All that was checked.
+/// All checks.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -20,7 +20,8 @@ struct Row {
 }
 
 impl Report {
-    /// `count` of `of` independent draws with chance `expected`; 0 and 1 are exact.
+    /// Adds a check of `count` among `of` independent draws with the chance `expected`. Chances of
+    /// 0 and 1 are exact.
     pub fn share(&mut self, step: &str, what: &str, count: u64, of: u64, expected: f64) {
         let bounds = binomial_bounds(of, expected, FALSE_ALARM);
         self.rows.push(Row { step: step.into(), what: what.into(), count, of, expected, bounds });
@@ -66,11 +67,11 @@ fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
-/// A bar of 20 characters for the whole.
+/// A bar, whose 20 characters are 100 %.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share.clamp(0.0, 1.0) * 160.0).round() as usize;
-    // What is there at all is seen.
+    // Even the smallest share is visible.
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
     format!("{:<20}", "█".repeat(eighths / 8) + EIGHTHS[eighths % 8])
 }

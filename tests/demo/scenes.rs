@@ -1,4 +1,4 @@
-//! The scenes: what an operator does with traffic, one verb after the other.
+//! The scenes: an operator changes the traffic, one verb after the other.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use testbed::wait_until;
 use crate::report::Report;
 use crate::stage::{Stage, route, say};
 
-/// The endpoints, whose routes have their names.
+/// The endpoints. Their routes have the same names.
 const FIFTY: &str = "fifty";
 const CANARY: &str = "canary-test";
 const ROLLOUT: &str = "incremental";
@@ -35,7 +35,7 @@ pub async fn play() -> anyhow::Result<ExitCode> {
     rollout(&stage, &mut report).await?;
     shadows(&stage, &mut report).await?;
     println!("\n{}", report.table());
-    println!("An allowed range is left by chance once in a billion times; 0 % and 100 % are exact.");
+    println!("Chance leaves an allowed range once in a billion times; 0 % and 100 % are exact.");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -74,7 +74,8 @@ async fn canaries(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
     report.share("two canaries", "served by new2", tally.of("new2"), COUNT, 0.01);
     let after = stage.serve_users(CANARY, USERS).await?;
     let moved = || before.iter().zip(&after).filter(|(before, after)| before != after);
-    // Each canary's users come from all others by share: 1 in 100 of the first canary's goes to the second.
+    // The second canary takes the same part of the users of each backend: also 1 in 100 of the
+    // first canary's.
     let lost = moved().filter(|(before, _)| *before == "new").count() as u64;
     report.share("two canaries", "users who left new", lost, first_canary, 0.01);
     let back = moved().filter(|(_, after)| *after == "default").count() as u64;
@@ -134,8 +135,7 @@ async fn shadows(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
         })
         .await?;
         report.share("shadows", &format!("copied to {backend}"), received, COUNT, fraction);
-        let answered =
-            stage.envoy.metric("traffic_policy_shadow_total", &[("backend", backend), ("result", "2xx")]).await?;
+        let answered = stage.envoy.outcomes(backend, "2xx").await?;
         report.share("shadows", &format!("… counted as answered, {backend}"), answered, received, 1.0);
     }
     for (backend, _) in SHADOWS {

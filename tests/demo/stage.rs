@@ -1,4 +1,4 @@
-//! The stage: an Envoy, its backends, and a policy that is changed while requests flow.
+//! The stage: an Envoy, its backends, and a policy that changes while requests flow.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::load::{Tally, send_each};
 use testbed::trafficctl::Trafficctl;
 
-/// Everything that the scenes use.
+/// The Envoy and the backends of the scenes.
 pub struct Stage {
     pub envoy: Envoy,
     pub client: Client,
@@ -19,7 +19,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts backends and Envoy with a policy that has no endpoint yet.
+    /// Starts the backends, and Envoy with a policy that has no endpoint.
     pub async fn set_up(backends: &[&str]) -> anyhow::Result<Self> {
         let backends = Backend::start_all(backends).await?;
         let none = r#"{ "endpoints": [] }"#;
@@ -29,7 +29,8 @@ impl Stage {
         Ok(Self { envoy, client, backends, trafficctl })
     }
 
-    /// Runs a verb of trafficctl on the file that Envoy watches, and waits until the change is in force.
+    /// Runs a verb of trafficctl on the file that Envoy watches, and waits until the change is in
+    /// force.
     pub async fn trafficctl(&self, command: &str) -> anyhow::Result<()> {
         say(&format!("trafficctl {command}"));
         let verb = async || self.trafficctl.ok(command.split(' ')).map(drop);
@@ -37,7 +38,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Gives an endpoint new shares, live.
+    /// Changes the shares of an endpoint, live.
     pub async fn set_traffic(&self, endpoint: &str, shares: &[(&str, f64)]) -> anyhow::Result<()> {
         let shares: Vec<_> = shares.iter().map(|(backend, share)| format!("{backend}={share}")).collect();
         self.trafficctl(&format!("set-traffic {endpoint} {}", shares.join(" "))).await
@@ -48,7 +49,7 @@ impl Stage {
         self.trafficctl(&format!("shadow-traffic {endpoint} {backend} {fraction}")).await
     }
 
-    /// Sends GET to the route of `endpoint`, which has its name, `count` times and tells who answered.
+    /// Sends GET requests to the route of `endpoint`, `count` times, and counts the answers.
     pub async fn send(&self, endpoint: &str, count: u64) -> Tally {
         let (client, path) = (self.client.clone(), route(endpoint));
         let bar = progress(&format!("{count} requests to {path}"), count);
@@ -68,7 +69,7 @@ impl Stage {
         tally
     }
 
-    /// Who serves each of the users `user-0`, `user-1`, …, each with the shard key of its name.
+    /// The backend of each of the users `user-0`, `user-1`, …, whose names are their shard keys.
     pub async fn serve_users(&self, endpoint: &str, count: usize) -> anyhow::Result<Vec<String>> {
         let path = route(endpoint);
         let bar = progress(&format!("{count} users of {path}"), count as u64);
@@ -82,14 +83,14 @@ impl Stage {
         Ok(served)
     }
 
-    /// How many requests `backend` has got since the last call.
+    /// How many requests `backend` has got since the last call. Sets the count to 0.
     pub fn take_count(&self, backend: &str) -> u64 {
         self.backends.iter().filter(|known| known.name == backend).map(Backend::take_count).sum()
     }
 
-    /// How many copies to `backend` the filter has counted, whatever became of them.
+    /// How many requests the shadow `backend` has drawn, whatever became of their copies.
     pub async fn copies(&self, backend: &str) -> anyhow::Result<u64> {
-        self.envoy.metric("traffic_policy_shadow_total", &[("backend", backend)]).await
+        self.envoy.all_outcomes(backend).await
     }
 }
 
@@ -98,7 +99,7 @@ pub fn route(endpoint: &str) -> String {
     format!("/{endpoint}")
 }
 
-/// Says what happens next.
+/// Prints the next step.
 pub fn say(words: &str) {
     println!("  {words}");
 }

@@ -1,4 +1,4 @@
-//! Load that notes who serves each key.
+//! Load that records which backend serves each key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +8,17 @@ use std::time::Duration;
 use testbed::client::{Client, served_by};
 use tokio::task::JoinHandle;
 
-/// How many keys the load below has.
+/// The number of keys.
 pub(super) const KEYS: u64 = 300;
 
-/// Load by requests with keys, over and over, that notes who serves each key. It leaves Envoy's main thread some time.
+/// Requests with keys, over and over, with pauses that leave Envoy's main thread some time.
 pub(super) struct Load {
     client: Arc<Mutex<Client>>,
     is_over: Arc<AtomicBool>,
     workers: Vec<JoinHandle<Served>>,
 }
 
-/// Who served each key, and how many requests were not served.
+/// The backends that served each key, and the number of requests that failed.
 #[derive(Default)]
 pub(super) struct Served {
     pub(super) by_key: BTreeMap<u64, BTreeSet<String>>,
@@ -54,17 +54,17 @@ impl Load {
         Self { client, is_over, workers }
     }
 
-    /// From now on sends by this client.
+    /// Sends through this client from now on.
     pub(super) fn turn_to(&self, client: Client) {
         *self.client.lock().unwrap() = client;
     }
 
-    /// Waits for the requests under way.
+    /// Waits for the requests in flight, and returns the record of all.
     pub(super) async fn stop(self) -> Served {
         self.is_over.store(true, Ordering::Relaxed);
         let mut served = Served::default();
         for worker in self.workers {
-            // Each key is one worker's.
+            // No two workers have a key in common.
             let part = worker.await.unwrap();
             served.by_key.extend(part.by_key);
             served.failed += part.failed;
@@ -74,7 +74,8 @@ impl Load {
 }
 
 impl Served {
-    /// All of a key's requests were served by one backend, and all three backends have keys.
+    /// Checks that one backend served all requests of a key, and that each of the three backends
+    /// has keys.
     pub(super) fn assert_no_key_moved(&self) {
         let moved: Vec<_> = self.by_key.iter().filter(|(_, by)| by.len() > 1).collect();
         assert_eq!((self.by_key.len() as u64, moved), (KEYS, vec![]));

@@ -7,11 +7,13 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::channel::Channel;
 use serde_json::json;
 use testbed::backend::Backend;
+use testbed::cargo::build_wasm;
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, one_endpoint};
-use testbed::{build_wasm, wait_until};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::one_endpoint;
+use testbed::wait_until;
 
-/// Writes the filter with a bug: where a request has trailers, it traps.
+/// Writes the filter with a bug into the file `into`: it traps when a request has trailers.
 fn trapping_at_trailers(into: &Path) {
     const CALLBACK: &str = "proxy_on_request_trailers";
     let mut module = std::fs::read(build_wasm().unwrap()).unwrap();
@@ -34,7 +36,8 @@ fn trapping_at_trailers(into: &Path) {
             _ => {}
         }
     }
-    // No locals, `unreachable` up to the end, and `end`: of the same length, so that nothing else moves.
+    // No locals, `unreachable` up to the end, and `end`. The length stays the same, so nothing else
+    // moves.
     let body = bodies.swap_remove(callback.unwrap() - imported);
     let body = &mut module[body.start as usize..body.end as usize];
     body.fill(0);
@@ -43,7 +46,7 @@ fn trapping_at_trailers(into: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vm_that_dies_takes_the_requests_in_flight_with_it_and_the_next_is_served() {
+async fn a_vm_that_dies_fails_the_requests_in_flight_and_the_next_request_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("trapping.wasm");
     trapping_at_trailers(&module);
@@ -65,10 +68,10 @@ async fn a_vm_that_dies_takes_the_requests_in_flight_with_it_and_the_next_is_ser
     let before = placed().await;
     assert!(before.iter().all(Option::is_some), "{before:?}");
     let copied = async || envoy.outcomes("copy", "2xx").await.unwrap();
-    wait_until("all is copied", async || copied().await == 20).await.unwrap();
+    wait_until("all requests are copied", async || copied().await == 20).await.unwrap();
     let reloads = async || envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap();
     for death in 1..=3 {
-        // In flight: a request whose upstream takes its time, and one that is still coming in.
+        // In flight: a request whose upstream is slow, and one that is still coming in.
         backends.iter().for_each(|backend| backend.answer_after(Duration::from_secs(1)));
         let seen = || backends.iter().take(2).map(Backend::count).sum::<u64>();
         let before_slow = seen();
@@ -89,7 +92,7 @@ async fn a_vm_that_dies_takes_the_requests_in_flight_with_it_and_the_next_is_ser
         .await
         .unwrap();
         backends.iter().for_each(|backend| backend.answer_after(Duration::ZERO));
-        // The one that kills the VM.
+        // The request that kills the VM.
         let (mut killer, body) = Channel::new(1);
         let trap = tokio::spawn({
             let client = envoy.client(Http::V2);
@@ -103,19 +106,20 @@ async fn a_vm_that_dies_takes_the_requests_in_flight_with_it_and_the_next_is_ser
         drop(killer);
         let killed = trap.await.unwrap().unwrap();
         assert_eq!(killed.status(), StatusCode::SERVICE_UNAVAILABLE);
-        // Each fails when it has to do with the filter next.
+        // Each request fails when Envoy calls the filter for it again.
         sender.send_data("rest".into()).await.unwrap();
         drop(sender);
         for (what, request) in [("the slow one", slow), ("the upload", upload)] {
             let answer = request.await.unwrap();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{what}");
         }
-        // The VM has lived for longer than the back-off: the next request starts it anew, and is served.
+        // The VM has lived longer than the back-off. So the next request starts a new one, and is
+        // served.
         assert_eq!(placed().await, before, "after death {death}");
         assert_eq!(reloads().await, death);
         let copies = copied().await;
         client.get("/", &[]).await.unwrap();
         wait_until("copies are sent", async || copied().await > copies).await.unwrap();
     }
-    assert!(envoy.log().contains("unreachable"), "another death");
+    assert!(envoy.log().contains("unreachable"), "the VM has died for another reason");
 }

@@ -1,4 +1,4 @@
-//! Backends: small HTTP servers that count, and remember what they were sent.
+//! Backends: small HTTP servers that count and remember the requests they get.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,14 +15,17 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The response header that names the backend: who really answered, whatever the filter says.
+use crate::socket::ANY_PORT;
+
+/// The response header in which a backend names itself. It shows who answered, whatever the filter
+/// reports.
 pub const SERVED_BY: &str = "x-served-by";
 
-/// A server for HTTP/1.1 and HTTP/2 that answers 200 with its name. It ends with the value.
+/// A server for HTTP/1.1 and HTTP/2 that answers 200 with its name. Dropping the value stops it.
 pub struct Backend {
     /// Its name, which is also the Envoy cluster's.
     pub name: String,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     state: Arc<State>,
     server: JoinHandle<()>,
@@ -31,26 +34,28 @@ pub struct Backend {
 /// A request as a backend got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
+    /// The method.
     pub method: String,
-    /// With the query.
+    /// The path with the query.
     pub path: String,
-    /// In order, names in lower case.
+    /// The headers in order, names in lower case. The authority is `host`.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// The whole body.
     pub body: Bytes,
-    /// In order, names in lower case.
+    /// The trailers in order, names in lower case.
     pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// How a backend answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
-    /// Waits so long, after the request has come in whole.
+    /// How long to wait after the request has come in whole.
     pub delay: Duration,
     /// The status, or `None` to close the connection without an answer.
     pub status: Option<StatusCode>,
-    /// Of so many requests, one is answered with 500; `None` for none.
+    /// Answers one in this many requests with 500, or none if this is `None`.
     pub fails_one_in: Option<u64>,
-    /// The size of the body; `None` for the backend's name.
+    /// The size of the body in bytes. If this is `None`, the body is the backend's name.
     pub body_bytes: Option<usize>,
 }
 
@@ -70,10 +75,10 @@ impl Default for Behaviour {
 }
 
 impl Backend {
-    /// Starts a backend on `address`; port 0 takes a free one.
+    /// Starts a backend on `address`. Port 0 is any free port.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// When the port is in use.
     pub async fn start(name: &str, address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -82,19 +87,19 @@ impl Backend {
         Ok(Self { name: name.to_owned(), address, state, server })
     }
 
-    /// Starts a backend for each name, each on a free port of this machine.
+    /// Starts a backend for each name, each on a free port.
     ///
     /// # Errors
     /// When there is no free port.
     pub async fn start_all<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> std::io::Result<Vec<Self>> {
         let mut backends = Vec::new();
         for name in names {
-            backends.push(Self::start(name.as_ref(), SocketAddr::from(([127, 0, 0, 1], 0))).await?);
+            backends.push(Self::start(name.as_ref(), ANY_PORT).await?);
         }
         Ok(backends)
     }
 
-    /// How many requests it has got since the last call.
+    /// How many requests it has got since the last call. Sets the count to 0.
     pub fn take_count(&self) -> u64 {
         self.state.count.swap(0, Ordering::Relaxed)
     }
@@ -104,27 +109,27 @@ impl Backend {
         self.state.count.load(Ordering::Relaxed)
     }
 
-    /// From now on remembers each request.
+    /// Remembers each request from now on.
     pub fn remember(&self) {
         self.state.remembers.store(true, Ordering::Relaxed);
     }
 
-    /// The requests that it remembers; it forgets them.
+    /// Returns the requests that it remembers, and forgets them.
     pub fn take_received(&self) -> Vec<Received> {
         std::mem::take(&mut *lock(&self.state.received))
     }
 
-    /// How many bytes of request bodies have come in, also of requests that have not ended.
+    /// How many bytes of request bodies have come in, including those of unfinished requests.
     pub fn body_bytes(&self) -> u64 {
         self.state.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// From now on answers like this.
+    /// Answers like this from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         *lock(&self.state.behaviour) = behaviour;
     }
 
-    /// From now on answers after `delay`.
+    /// Answers with 200 after `delay` from now on.
     pub fn answer_after(&self, delay: Duration) {
         self.behave(Behaviour { delay, ..Behaviour::default() });
     }
@@ -137,7 +142,7 @@ impl Drop for Backend {
 }
 
 impl Received {
-    /// The values of the header `name`, in order, as text.
+    /// The values of the header `name`, in order.
     pub fn header(&self, name: &str) -> Vec<String> {
         let values = self.headers.iter().filter(|(known, _)| known == name);
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
@@ -149,21 +154,21 @@ async fn serve(listener: TcpListener, name: String, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Too many open files, most likely: some will be closed.
+            // Most likely there are too many open files. Some will be closed.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let (name, state) = (name.clone(), Arc::clone(&state));
         connections.spawn(async move {
             let service = service_fn(move |request| answer(request, name.clone(), Arc::clone(&state)));
-            // A client that breaks off is no concern of the backend's.
+            // An error means that the client has closed the connection.
             let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// The backend of this name.
+/// The backend with this name.
 ///
 /// # Panics
 /// When there is none.
@@ -197,7 +202,7 @@ async fn answer(
             trailers: trailers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
         });
     }
-    // Counted last: who waits for a count finds the request remembered.
+    // Counted last, so that a test that waits for a count finds the request remembered.
     let count = state.count.fetch_add(1, Ordering::Relaxed);
     let Behaviour { delay, status, fails_one_in, body_bytes } = *lock(&state.behaviour);
     tokio::time::sleep(delay).await;
@@ -216,14 +221,14 @@ async fn answer(
     Ok(response)
 }
 
-/// The first `size` bytes of a large body that is made once; at most 64 MiB.
+/// The first `size` bytes, at most 64 MiB, of a large body that is made once.
 fn filler(size: usize) -> Bytes {
     static FILLER: OnceLock<Bytes> = OnceLock::new();
     let filler = FILLER.get_or_init(|| vec![b'x'; 64 << 20].into());
     filler.slice(..size.min(filler.len()))
 }
 
-/// All headers, with the authority among them, wherever the version of HTTP has it.
+/// All headers. HTTP/2 carries the authority elsewhere, and HTTP/1.1 as the header `host`.
 fn pairs(head: &http::request::Parts) -> Vec<(String, Vec<u8>)> {
     let authority = head.uri.authority().filter(|_| !head.headers.contains_key("host"));
     let authority = authority.map(|authority| ("host".to_owned(), authority.as_str().as_bytes().to_vec()));

@@ -1,24 +1,28 @@
-//! The tables of cases that the native core and the real filter in a real Envoy both run.
+//! The tables of cases, which both the core alone and the filter in Envoy must decide.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::project;
+use crate::request::TableRequest;
+use crate::{project, read};
 
-/// A file of `tests/cases`: a policy and what it makes of requests.
+/// A file of `tests/data/cases`: a policy, and requests with the decisions about them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// The file's name.
     #[serde(skip)]
     pub file: String,
-    /// What the cases are about.
+    /// The subject of the cases.
     pub about: String,
+    /// The policy.
     pub policy: Value,
+    /// The requests.
     pub cases: Vec<Case>,
 }
 
@@ -28,23 +32,26 @@ pub struct Table {
 pub struct Case {
     /// The rule that the case shows.
     pub rule: String,
+    /// The method, GET by default.
     #[serde(default = "get")]
     pub method: String,
+    /// The path with the query.
     pub path: String,
-    /// Each character, up to U+00FF, stands for one byte.
+    /// The headers. In a value each character, up to U+00FF, stands for one byte.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// The client's address, if the case is about it.
-    pub source: Option<std::net::IpAddr>,
-    /// Metadata in the namespace `test`, as an earlier filter would have left it.
+    /// The client's address, if it matters.
+    pub source: Option<IpAddr>,
+    /// Metadata in the namespace `test`, as an earlier filter would set it.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
-    /// `null`: no endpoint matches.
+    /// The decision, or `null` if no endpoint matches.
     pub decision: Option<Expected>,
-    /// The cluster that gets the request; `null`: none. Absent: of the same name as the backend.
+    /// The cluster that gets the request, or `null` for none. If the field is absent, the cluster
+    /// has the name of the backend.
     #[serde(default, deserialize_with = "present")]
     pub cluster: Option<Option<String>>,
-    /// Why this case can't be shown in Envoy, if so.
+    /// Why Envoy can't show this case, if so.
     pub only_native: Option<String>,
 }
 
@@ -52,38 +59,43 @@ pub struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
+    /// The endpoint that matches.
     pub endpoint: String,
+    /// The cohort that matches.
     pub cohort: Option<String>,
-    /// One of these serves: more than one where chance decides.
+    /// The backend that serves. There are several where chance decides.
     pub backend: OneOf,
+    /// The reason for the choice of the backend.
     pub reason: String,
-    /// The backends that get a copy.
+    /// The shadows that get a copy.
     #[serde(default)]
     pub shadows: Vec<String>,
-    /// The backends that would have got one, and why they did not.
+    /// The shadows that have drawn the request and get no copy, and why.
     #[serde(default)]
     pub skipped: Vec<(String, String)>,
 }
 
-/// A name, or several of which any will do.
+/// A name, or several, any of which will do.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum OneOf {
+    /// Only this name.
     Just(String),
+    /// Any of these names.
     Any(Vec<String>),
 }
 
-/// A policy that is refused, and the words.
+/// A policy that is refused, and the messages.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// The rule that the policy breaks.
     pub rule: String,
-    /// The policy, as JSON.
+    /// The policy, if it can be shown as JSON.
     pub policy: Option<Value>,
-    /// The policy's text, where it can't be shown as JSON.
+    /// The policy as a string, if it can't.
     pub text: Option<String>,
-    /// The whole messages.
+    /// The messages, whole and in order.
     pub errors: Vec<String>,
 }
 
@@ -99,49 +111,77 @@ impl OneOf {
 
 impl Case {
     /// The headers as bytes.
+    ///
+    /// # Panics
+    /// When a value has a character above U+00FF.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        let bytes = |text: &str| text.chars().map(|c| u8::try_from(c).expect("a character up to U+00FF")).collect();
-        self.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect()
+        self.headers.iter().map(|(name, value)| (name.clone(), bytes_of(value))).collect()
     }
-}
 
-impl Refusal {
-    /// The policy's text.
-    pub fn text(&self) -> String {
-        match (&self.text, &self.policy) {
-            (Some(text), None) => text.clone(),
-            (None, Some(policy)) => policy.to_string(),
-            _ => panic!("{}: give either policy or text", self.rule),
+    /// The request as the core sees it.
+    ///
+    /// # Panics
+    /// When a value of a header has a character above U+00FF.
+    pub fn table(&self) -> TableRequest {
+        let path = |key: &str| ["metadata", "filter_metadata", "test", key].map(str::to_owned).to_vec();
+        let metadata = self.metadata.iter().map(|(key, value)| (path(key), value.clone().into_bytes()));
+        TableRequest {
+            source: self.source.map(|ip| SocketAddr::new(ip, 50_000).to_string()),
+            properties: metadata.collect(),
+            ..TableRequest::of_http(&self.method, Some(self.path.clone().into_bytes()), self.headers())
         }
     }
 }
 
-/// All tables of `tests/cases`, by file name.
+impl Refusal {
+    /// The policy as a string.
+    ///
+    /// # Panics
+    /// When the table has neither a policy nor a text, or has both.
+    pub fn text(&self) -> String {
+        match (&self.text, &self.policy) {
+            (Some(text), None) => text.clone(),
+            (None, Some(policy)) => policy.to_string(),
+            _ => panic!("{}: give either a policy or a text", self.rule),
+        }
+    }
+}
+
+/// The bytes that a string of a table stands for, one for each character.
+///
+/// # Panics
+/// When a character is above U+00FF.
+pub fn bytes_of(text: &str) -> Vec<u8> {
+    let byte = |c| u8::try_from(c).unwrap_or_else(|_| panic!("{c:?} in {text:?} is above U+00FF"));
+    text.chars().map(byte).collect()
+}
+
+/// All tables of `tests/data/cases`, in order of their file names.
 ///
 /// # Errors
-/// When one can't be read, with its name.
+/// When one can't be read. The error names it.
 pub fn tables() -> anyhow::Result<Vec<Table>> {
     let mut tables = Vec::new();
-    for entry in fs::read_dir(project().join("tests/cases"))? {
+    for entry in fs::read_dir(project().join("tests/data/cases"))? {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut table: Table =
-            serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| format!("tests/cases/{file}"))?;
+            serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| format!("tests/data/cases/{file}"))?;
         table.file = file;
         tables.push(table);
     }
     tables.sort_by(|a, b| a.file.cmp(&b.file));
-    anyhow::ensure!(!tables.is_empty(), "tests/cases is empty");
+    anyhow::ensure!(!tables.is_empty(), "tests/data/cases is empty");
     Ok(tables)
 }
 
-/// All policies that are refused.
+/// All policies of `tests/data/refusals.json`.
 ///
 /// # Errors
 /// When the file can't be read.
 pub fn refusals() -> anyhow::Result<Vec<Refusal>> {
-    let file = "tests/refusals.json";
-    serde_json::from_str(&fs::read_to_string(project().join(file))?).context(file)
+    let file = "tests/data/refusals.json";
+    serde_json::from_str(&read(file)?).context(file)
 }
 
 fn get() -> String {

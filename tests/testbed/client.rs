@@ -1,4 +1,4 @@
-//! An HTTP client that sends what it is told and keeps its connections.
+//! An HTTP client that sends any header and keeps its connections.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,7 +25,9 @@ pub struct Client {
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Http {
+    /// HTTP/1.1.
     V1,
+    /// HTTP/2.
     V2,
 }
 
@@ -33,7 +35,7 @@ pub enum Http {
 pub type Answer = Response<Bytes>;
 
 impl Client {
-    /// A client of the proxy at `address` that speaks `http`.
+    /// A client of the proxy at `address`, over this version of HTTP.
     pub fn new(address: SocketAddr, http: Http) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -41,7 +43,7 @@ impl Client {
         Self { pool: builder.http2_only(http == Http::V2).build(connector), address }
     }
 
-    /// Sends GET `path` with `headers`.
+    /// Sends a GET request.
     ///
     /// # Errors
     /// When there is no answer.
@@ -63,7 +65,7 @@ impl Client {
         self.send_body(method, path, headers, Full::from(body.into())).await
     }
 
-    /// Sends a request whose body may come bit by bit.
+    /// Sends a request whose body may come piece by piece.
     ///
     /// # Errors
     /// When there is no answer.
@@ -85,7 +87,7 @@ impl Client {
     }
 }
 
-/// The backend that gave this answer, if it is a good one.
+/// The backend that gave this answer, if its status is 200.
 pub fn served_by(answer: &Answer) -> Option<&str> {
     if answer.status() != StatusCode::OK {
         return None;

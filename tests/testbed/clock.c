@@ -1,5 +1,6 @@
-/* A clock that a test can set: preloaded, it adds to the wall clock the seconds that the file named by CLOCK_OFFSET holds,
- * eight bytes in the machine's order. The monotonic clock goes on as it is. (libfaketime hangs in Envoy's allocator.) */
+/* A clock that a test can set. When preloaded, this library adds an offset in seconds to the wall clock.
+ * The file that CLOCK_OFFSET names contains the offset: eight bytes in the machine's order. The monotonic
+ * clock is unchanged. (libfaketime hangs in Envoy's allocator.) */
 
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-//! A control plane that gives Envoy the filter and its policy over gRPC, as Istio's does, and hears what Envoy says to it.
+//! A control plane that serves the filter and its policy over gRPC, as Istio does, and records how
+//! Envoy replies.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::protobuf::{Duration as ProtobufDuration, StringValue};
 use envoy_types::util::pack_any;
-use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::WatchStream;
@@ -30,18 +30,18 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::envoy::{connection_manager, read_yaml};
-use crate::{PATIENCE, build_wasm};
+use crate::cargo::build_wasm;
+use crate::{PATIENCE, read_yaml};
 
-/// The type of the one resource: a filter with its configuration.
+/// The type of the only resource: a filter with its configuration.
 const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 
-/// The name of the one resource, which is the filter's in `envoy.yaml`.
+/// The name of the only resource: the filter's name in `envoy.yaml`.
 const NAME: &str = "traffic-policy";
 
-/// An ADS server for one Envoy. It ends with the value.
+/// An ADS server for one Envoy. Dropping the value stops it.
 pub struct ControlPlane {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     module: PathBuf,
     version: u64,
@@ -50,17 +50,17 @@ pub struct ControlPlane {
     server: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
-/// What Envoy says to a version.
+/// How Envoy replies to a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It has taken it.
+    /// It has accepted the version.
     Ack,
-    /// It has refused it, for this reason.
+    /// It has refused the version, for this reason.
     Nack(String),
 }
 
 impl ControlPlane {
-    /// Starts a control plane that has nothing to give yet.
+    /// Starts a control plane that has nothing to serve yet.
     ///
     /// # Errors
     /// When there is no free port, or the filter does not build.
@@ -75,10 +75,10 @@ impl ControlPlane {
         Ok(Self { address, module, version: 0, offer, replies, server })
     }
 
-    /// Gives Envoy the filter with this policy, as a version of its own, and waits for what Envoy says to it.
+    /// Serves the filter with this policy, as a new version, and waits for Envoy's reply.
     ///
     /// # Errors
-    /// When Envoy says nothing, or takes another version.
+    /// When Envoy does not reply, or accepts another version.
     pub async fn push(&mut self, policy: &str) -> anyhow::Result<Reply> {
         self.version += 1;
         let (version, nonce) = (self.version.to_string(), format!("nonce-{}", self.version));
@@ -97,11 +97,11 @@ impl ControlPlane {
                 }
             }
         });
-        let reply = reply.await.with_context(|| format!("Envoy says nothing to version {version}"))??;
+        let reply = reply.await.with_context(|| format!("Envoy does not reply to version {version}"))??;
         if let Some(error) = reply.error_detail {
             return Ok(Reply::Nack(error.message));
         }
-        ensure!(reply.version_info == version, "Envoy takes version {}, not {version}", reply.version_info);
+        ensure!(reply.version_info == version, "Envoy accepts version {}, not {version}", reply.version_info);
         Ok(Reply::Ack)
     }
 }
@@ -112,7 +112,7 @@ impl Drop for ControlPlane {
     }
 }
 
-/// What each of Envoy's streams is served from.
+/// The service behind each of Envoy's streams.
 struct Service {
     offered: watch::Receiver<Option<DiscoveryResponse>>,
     heard: mpsc::UnboundedSender<DiscoveryRequest>,
@@ -133,18 +133,18 @@ impl AggregatedDiscoveryService for Service {
         let mut requests = request.into_inner();
         let asked = requests.message().await?.ok_or_else(|| Status::invalid_argument("no request"))?;
         if asked.type_url != EXTENSION || asked.resource_names != [NAME] {
-            let what = format!("there is only the {EXTENSION} {NAME}, not {:?}", asked.resource_names);
+            let what = format!("the only resource is the {EXTENSION} {NAME}, not {:?}", asked.resource_names);
             return Err(Status::not_found(what));
         }
         let heard = self.heard.clone();
-        // It ends with the stream.
+        // This task ends with the stream.
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
-                // Nobody listens any more: the test has ended.
+                // This fails only if the test has ended.
                 let _ = heard.send(request);
             }
         });
-        // The newest at once, and each that follows.
+        // The newest version at once, and then each that follows.
         let responses = WatchStream::new(self.offered.clone()).filter_map(|newest| newest.map(Ok));
         Ok(Response::new(Box::pin(responses)))
     }
@@ -153,21 +153,21 @@ impl AggregatedDiscoveryService for Service {
         &self,
         _: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("the state of the world only"))
+        Err(Status::unimplemented("only state of the world"))
     }
 }
 
-/// The filter as `envoy/traffic-policy.yaml` has it, with another module and policy.
+/// The filter of `envoy/traffic-policy.yaml`, with another module and policy.
 fn extension(module: &Path, policy: &str) -> anyhow::Result<TypedExtensionConfig> {
     let shipped = read_yaml("envoy/traffic-policy.yaml")?;
     let config = shipped.pointer("/resources/0/typed_config/config").context("there is no filter")?;
     let value = |pointer: &str| config.pointer(pointer).with_context(|| format!("the filter has no {pointer}"));
-    let text = |pointer: &str| value(pointer)?.as_str().with_context(|| format!("{pointer} is no string"));
+    let text = |pointer: &str| value(pointer)?.as_str().with_context(|| format!("{pointer} is not a string"));
     let failure_policy = FailurePolicy::from_str_name(text("/failure_policy")?).context("no such failure policy")?;
     let base_interval = Some(duration(text("/reload_config/backoff/base_interval")?)?);
     let backoff = BackoffStrategy { base_interval, max_interval: None };
     let capabilities = value("/vm_config/capability_restriction_config/allowed_capabilities")?;
-    let capabilities = capabilities.as_object().context("the capabilities are no object")?.keys();
+    let capabilities = capabilities.as_object().context("the capabilities are not an object")?.keys();
     let allowed_capabilities = capabilities.map(|name| (name.clone(), SanitizationConfig {})).collect();
     let filename = module.to_str().context("the module's path is not UTF-8")?.to_owned();
     let code = DataSource { specifier: Some(data_source::Specifier::Filename(filename)), ..DataSource::default() };
@@ -189,33 +189,9 @@ fn extension(module: &Path, policy: &str) -> anyhow::Result<TypedExtensionConfig
     Ok(TypedExtensionConfig { name: NAME.to_owned(), typed_config: Some(pack_any(filter)) })
 }
 
-/// A duration as protobuf's JSON has it, such as `0.1s`.
+/// A duration in protobuf's JSON, such as `0.1s`.
 fn duration(text: &str) -> anyhow::Result<ProtobufDuration> {
-    let seconds = text.strip_suffix('s').with_context(|| format!("{text} is no duration"))?;
+    let seconds = text.strip_suffix('s').with_context(|| format!("{text} is not a duration"))?;
     let duration = Duration::try_from_secs_f64(seconds.parse()?)?;
     Ok(ProtobufDuration { seconds: duration.as_secs().try_into()?, nanos: duration.subsec_nanos().try_into()? })
-}
-
-/// Lets an Envoy of this bootstrap ask the control plane at `address` for the filter, rather than read it from a file.
-pub(crate) fn discover(bootstrap: &mut Value, address: SocketAddr) {
-    // As in Istio, however long that takes, nothing is served before the filter has come.
-    connection_manager(bootstrap)["http_filters"][0]["config_discovery"]["config_source"] =
-        json!({ "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" });
-    let service = json!({ "envoy_grpc": { "cluster_name": "control-plane" } });
-    bootstrap["dynamic_resources"]["ads_config"] =
-        json!({ "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [service] });
-    let host = json!({ "address": address.ip().to_string(), "port_value": address.port() });
-    let endpoint = json!({ "endpoint": { "address": { "socket_address": host } } });
-    let http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let cluster = json!({
-        "name": "control-plane",
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "typed_extension_protocol_options": { http: {
-            "@type": format!("type.googleapis.com/{http}"), "explicit_http_config": { "http2_protocol_options": {} } } },
-        "load_assignment": { "cluster_name": "control-plane", "endpoints": [{ "lb_endpoints": [endpoint] }] },
-    });
-    if let Some(clusters) = bootstrap["static_resources"]["clusters"].as_array_mut() {
-        clusters.push(cluster);
-    }
 }

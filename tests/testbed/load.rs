@@ -1,4 +1,4 @@
-//! Load: many requests over a few connections, with every answer kept in a tally.
+//! Load: many requests over a few connections, and a tally of the answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::client::{Answer, Client, served_by};
 
-/// Who answered how many requests.
+/// How many requests each backend has answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Answers by backend.
     pub by_backend: BTreeMap<String, u64>,
-    /// Requests without a good answer.
+    /// Requests that failed, or whose status was not 200.
     pub failed: u64,
 }
 
@@ -43,10 +43,10 @@ impl Tally {
     }
 }
 
-/// How many requests are under way at once.
+/// How many requests are in flight at once.
 const CONNECTIONS: u64 = 16;
 
-/// Sends GET `path` `count` times and tells who answered.
+/// Sends GET requests for `path`, `count` times, and counts the answers.
 pub async fn send(client: &Client, path: &str, count: u64) -> Tally {
     send_each(count, {
         let (client, path) = (client.clone(), path.to_owned());
@@ -58,7 +58,7 @@ pub async fn send(client: &Client, path: &str, count: u64) -> Tally {
     .await
 }
 
-/// Sends a request for each number below `count`, made by `request`, and tells who answered.
+/// Calls `request` for each number below `count`, and counts the answers.
 pub async fn send_each<F, A>(count: u64, request: F) -> Tally
 where
     F: Fn(u64) -> A + Clone + Send + Sync + 'static,
@@ -81,14 +81,14 @@ where
     join(workers.collect()).await
 }
 
-/// Load that goes on in the background until it is stopped.
+/// Load in the background, until it is stopped.
 pub struct Background {
     is_stopped: Arc<AtomicBool>,
     workers: Vec<tokio::task::JoinHandle<Tally>>,
 }
 
 impl Background {
-    /// Starts to send GET `path`, over and over.
+    /// Starts to send GET requests for `path`, over and over.
     pub fn start(client: &Client, path: &str) -> Self {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let workers = (0..CONNECTIONS)
@@ -106,7 +106,7 @@ impl Background {
         Self { is_stopped, workers }
     }
 
-    /// Waits for the requests under way and tells who answered all of them.
+    /// Waits for the requests in flight, and returns the tally of all.
     pub async fn stop(self) -> Tally {
         self.is_stopped.store(true, Ordering::Relaxed);
         join(self.workers).await

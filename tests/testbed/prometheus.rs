@@ -3,24 +3,28 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Client, Http};
+use crate::process::Running;
+use crate::socket::free_address;
 use crate::{project, wait_until};
 
-/// A running Prometheus. It ends with the value.
+/// A running Prometheus. Dropping the value stops it.
 pub struct Prometheus {
     address: SocketAddr,
-    process: Child,
+    // Declared before its folder, so that it ends before its files are removed.
+    _process: Running,
     _folder: TempDir,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes the admin page of `target` each second, with these rules.
+    /// Starts one that scrapes the admin interface at `target` every second and evaluates these
+    /// rules.
     ///
     /// # Errors
     /// When there is no Prometheus, or it does not come up.
@@ -39,16 +43,16 @@ impl Prometheus {
         });
         // JSON is YAML, too.
         fs::write(path("prometheus.yaml"), config.to_string())?;
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = Command::new(program("prometheus")?)
+        let address = free_address()?;
+        let mut command = Command::new(program("prometheus")?);
+        command
             .arg(format!("--config.file={}", path("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(path("log"))?)
-            .spawn()?;
-        let prometheus = Self { address, process, _folder: folder };
+            .stderr(fs::File::create(path("log"))?);
+        let prometheus = Self { address, _process: Running::start(&mut command)?, _folder: folder };
         let client = Client::new(address, Http::V1);
         wait_until("Prometheus is ready", async || {
             client.get("/-/ready", &[]).await.is_ok_and(|answer| answer.status() == 200)
@@ -57,25 +61,26 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// What a query gives now: a vector of `metric` and `value`.
+    /// The result of a query now: a vector of objects with `metric` and `value`.
     ///
     /// # Errors
-    /// When Prometheus does not take it, with its words.
+    /// When Prometheus refuses the query. The error contains its message.
     pub async fn query(&self, query: &str) -> anyhow::Result<Vec<Value>> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let answer = self.get(&format!("/api/v1/query?query={encoded}")).await?;
-        ensure!(answer["status"] == "success", "{query}: {answer}");
-        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
+        ensure!(answer.get("status").is_some_and(|status| status == "success"), "{query}: {answer}");
+        Ok(answer.pointer("/data/result").and_then(Value::as_array).cloned().unwrap_or_default())
     }
 
-    /// The names of the alerts that are firing, with their labels.
+    /// The labels of the alerts that are firing, the name among them.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn firing(&self) -> anyhow::Result<Vec<Value>> {
         let answer = self.get("/api/v1/alerts").await?;
-        let alerts = answer["data"]["alerts"].as_array().into_iter().flatten();
-        Ok(alerts.filter(|alert| alert["state"] == "firing").map(|alert| alert["labels"].clone()).collect())
+        let alerts = answer.pointer("/data/alerts").and_then(Value::as_array).into_iter().flatten();
+        let firing = alerts.filter(|alert| alert.get("state").is_some_and(|state| state == "firing"));
+        Ok(firing.filter_map(|alert| alert.get("labels").cloned()).collect())
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -84,15 +89,7 @@ impl Prometheus {
     }
 }
 
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Runs promtool in the project's folder.
+/// Runs promtool in the project's root folder.
 ///
 /// # Errors
 /// When there is none.
@@ -100,7 +97,8 @@ pub fn promtool(arguments: &[&str]) -> anyhow::Result<Output> {
     Ok(Command::new(program("promtool")?).args(arguments).current_dir(project()).output()?)
 }
 
-/// A program of the folder that `PROMETHEUS` names, or that `make tools` has filled.
+/// A program in the folder that the environment variable `PROMETHEUS` names, or in the one that
+/// `make tools` has filled.
 fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = project().join(".tools/prometheus/usr/bin");
     let folder = std::env::var_os("PROMETHEUS").filter(|path| !path.is_empty()).map_or(own, PathBuf::from);

@@ -1,14 +1,16 @@
-//! Whether counts are what chance would give.
+//! Whether counts and times differ by more than chance.
 
 use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF};
 
-/// What a check of live, randomly seeded traffic may get wrong. A run makes about a hundred: less than one false alarm in a
-/// million runs.
+/// The chance that a check of live, randomly seeded traffic fails although all is well.
+///
+/// A run makes about a hundred such checks, so there is less than one false alarm in a million
+/// runs.
 pub const FALSE_ALARM: f64 = 1e-9;
 
-/// The chi-squared test: how likely counts at least this far from `shares` (which add up to 1) are by chance.
+/// The chi-squared test: the chance of counts at least this far from `shares`, which add up to 1.
 ///
-/// A share of 0 must have a count of 0, or the answer is 0.
+/// If a share of 0 has a count above 0, the result is 0.
 pub fn chi_squared_p(counts: &[u64], shares: &[f64]) -> f64 {
     assert_eq!(counts.len(), shares.len());
     if counts.iter().zip(shares).any(|(count, share)| *share == 0.0 && *count > 0) {
@@ -26,7 +28,8 @@ pub fn chi_squared_p(counts: &[u64], shares: &[f64]) -> f64 {
     ChiSquared::new(freedom).map_or(1.0, |distribution| distribution.sf(statistic))
 }
 
-/// The counts between which `n` independent draws with chance `p` stay, but for one time in 1/`false_alarm`.
+/// The lowest and highest count of hits in `n` independent draws with chance `p`. The count lies
+/// outside with the chance `false_alarm`.
 pub fn binomial_bounds(n: u64, p: f64, false_alarm: f64) -> (u64, u64) {
     if p <= 0.0 {
         return (0, 0);
@@ -42,7 +45,17 @@ pub fn binomial_bounds(n: u64, p: f64, false_alarm: f64) -> (u64, u64) {
     }
 }
 
-/// The chi-squared test for independence of a table of counts: how likely a tie at least this close is by chance.
+/// Checks that `count` of `of` independent draws with the chance `share` is what chance would give.
+///
+/// # Panics
+/// When it is not; `what` describes the draws.
+pub fn assert_share(count: u64, of: u64, share: f64, what: &str) {
+    let (low, high) = binomial_bounds(of, share, FALSE_ALARM);
+    assert!((low..=high).contains(&count), "{what}: {count} of {of}; {low} to {high} expected");
+}
+
+/// The chi-squared test for independence of a table of counts: the chance of a dependence at least
+/// this strong.
 pub fn independence_p(table: &[Vec<u64>]) -> f64 {
     let columns = table.first().map_or(0, Vec::len);
     let column_sums: Vec<u64> =
@@ -60,18 +73,24 @@ pub fn independence_p(table: &[Vec<u64>]) -> f64 {
     ChiSquared::new(freedom).map_or(1.0, |distribution| distribution.sf(statistic))
 }
 
-/// The value below which a part of `values` lies.
+/// The quantile of `values`: the part `part` of them, from 0 to 1, is below it.
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a length is not negative, and a fraction is to be cut off"
+    )]
     let n = (part * sorted.len() as f64) as usize;
     sorted.get(n.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// How far a quantile of `b` lies above that of `a`, and how far it would by noise alone.
+/// How far a quantile of `b` lies above that of `a`, and how far noise alone could raise it.
 ///
-/// The values are pairs, measured one right after the other. The noise is the largest difference in 2,000 random
-/// exchanges of the values within pairs, twice: some seven standard deviations, so that there is no false alarm.
+/// The values are pairs, measured one right after the other. The noise is twice the largest
+/// difference among 2,000 random exchanges of values within pairs. That is about seven standard
+/// deviations, enough to rule out false alarms.
 pub fn paired_difference(a: &[f64], b: &[f64], part: f64) -> (f64, f64) {
     let observed = quantile(b, part) - quantile(a, part);
     let mut noise: f64 = 0.0;
@@ -81,7 +100,7 @@ pub fn paired_difference(a: &[f64], b: &[f64], part: f64) -> (f64, f64) {
             .iter()
             .zip(b)
             .map(|(a, b)| {
-                // Knuth's MMIX generator: the top bit decides.
+                // Knuth's MMIX generator; the top bit decides.
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 if state >> 63 == 0 { (*a, *b) } else { (*b, *a) }
             })
@@ -96,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chi_squared_test_knows_the_textbook() {
+    fn the_chi_squared_test_agrees_with_the_textbook() {
         // 3.841 is the 5 % point with one degree of freedom.
         let p = chi_squared_p(&[5980, 4020], &[0.5, 0.5]);
         assert!(p < 1e-80, "{p}");
@@ -106,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn binomial_bounds_hold_the_textbook_interval() {
+    fn binomial_bounds_agree_with_the_textbook() {
         // 1.96 standard deviations: 5000 ± 98.
         assert_eq!(binomial_bounds(10_000, 0.5, 0.05), (4902, 5098));
         assert_eq!(binomial_bounds(10, 0.0, 0.05), (0, 0));
@@ -114,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paired_difference_is_told_from_noise() {
+    fn a_paired_difference_differs_from_noise() {
         let wave: Vec<f64> = (0..1000).map(|n| f64::from(n % 97)).collect();
         let other: Vec<f64> = (0..1000).map(|n| f64::from((n + 31) % 97)).collect();
         let (difference, noise) = paired_difference(&wave, &other, 0.5);
@@ -125,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn independence_is_told_from_a_tie() {
+    fn independence_differs_from_dependence() {
         assert!(independence_p(&[vec![100, 200], vec![200, 400]]) > 0.99);
         assert!(independence_p(&[vec![300, 0], vec![0, 600]]) < 1e-100);
     }

@@ -1,4 +1,4 @@
-//! The command-line program, run as operators run it.
+//! trafficctl, run as operators run it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,24 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::project;
+use crate::cargo::build_trafficctl;
 
-/// The program, and the policy file that its verbs change.
+/// The program, and the file that its verbs change.
 #[derive(Clone)]
 pub struct Trafficctl {
     program: PathBuf,
-    /// What `--file` names.
+    /// The file that `--file` names.
     pub file: PathBuf,
 }
 
-/// What a run ended with.
+/// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit status; `None` if it was killed.
+    /// The exit status, or `None` if it was killed.
     pub status: Option<i32>,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained of.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -33,34 +33,27 @@ impl Trafficctl {
         Self { program: program.into(), file: file.into() }
     }
 
-    /// Builds the program from the sources as they are now.
+    /// Builds the program from the current sources, once for each process.
     ///
     /// # Errors
-    /// When it does not build, with the compiler's words.
+    /// When it does not build, with the compiler's messages.
     pub fn build(file: impl Into<PathBuf>) -> anyhow::Result<Self> {
-        let target = project().join("target");
-        let output = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "trafficctl"])
-            .current_dir(project())
-            .env("CARGO_TARGET_DIR", &target)
-            .output()?;
-        ensure!(output.status.success(), "trafficctl does not build:\n{}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self::new(target.join("debug/trafficctl"), file))
+        Ok(Self::new(build_trafficctl()?, file))
     }
 
-    /// Where the program is.
+    /// The path of the program.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// The command, ready to run.
+    /// The command with these arguments, ready to run.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("TRAFFICCTL_FILE", &self.file).stdin(Stdio::null());
         command
     }
 
-    /// Runs it.
+    /// Runs the program.
     ///
     /// # Panics
     /// When it can't be started.
@@ -69,10 +62,10 @@ impl Trafficctl {
         output.map_or_else(|error| panic!("{}: {error}", self.program.display()), Ended::from)
     }
 
-    /// Runs it, and returns what it printed.
+    /// Runs the program and returns its standard output.
     ///
     /// # Errors
-    /// When it fails, with what it complained of.
+    /// When it fails. The error contains its standard error.
     pub fn ok<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> anyhow::Result<String> {
         let ended = self.run(arguments);
         ensure!(ended.status == Some(0), "trafficctl ended with {:?}:\n{}", ended.status, ended.stderr);

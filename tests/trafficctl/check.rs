@@ -1,5 +1,8 @@
 //! `check`.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use testbed::{cases, project};
 
@@ -10,7 +13,7 @@ fn messages(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn each_wrong_policy_gives_the_words_of_envoys_log() {
+fn an_invalid_policy_has_the_same_errors_as_in_envoys_log() {
     let desk = Desk::with("policy.json", "");
     for refusal in cases::refusals().unwrap() {
         let file = desk.put("policy.json", refusal.text());
@@ -25,7 +28,7 @@ fn each_wrong_policy_gives_the_words_of_envoys_log() {
 }
 
 #[test]
-fn an_error_is_shown_where_it_stands() {
+fn an_error_is_shown_at_its_place_in_the_file() {
     let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.95").replace("\"route\"", "\"rout\""));
     let ended = desk.run(&format!("check {}", desk.file()));
     let shown = ended.stderr.replace(desk.file(), "policy.json");
@@ -43,7 +46,7 @@ fn an_error_is_shown_where_it_stands() {
 }
 
 #[test]
-fn a_syntax_error_is_shown_where_it_stands() {
+fn a_syntax_error_is_shown_at_its_place_in_the_file() {
     let desk = Desk::with("policy.json", "{\n  \"endpoints\": [\n    }\n");
     let report = desk.json(["check", "--json", desk.file()]);
     let finding = &report["findings"][0];
@@ -51,7 +54,7 @@ fn a_syntax_error_is_shown_where_it_stands() {
 }
 
 #[test]
-fn the_exit_status_tells_errors_from_wrong_usage() {
+fn the_exit_status_distinguishes_errors_from_wrong_usage() {
     let desk = Desk::with("policy.json", POLICY);
     let bad = desk.put("bad.json", "{}");
     let no_policy = desk.put("other.yaml", "kind: Service\n");
@@ -71,7 +74,7 @@ fn the_exit_status_tells_errors_from_wrong_usage() {
 }
 
 #[test]
-fn nothing_is_coloured_but_for_a_terminal() {
+fn only_a_terminal_gets_colours() {
     let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.8"));
     for command in [format!("check {}", desk.file()), format!("explain {}", desk.file()), "list".to_owned()] {
         let ended = desk.run(&command);
@@ -79,7 +82,7 @@ fn nothing_is_coloured_but_for_a_terminal() {
     }
 }
 
-/// The warnings about a policy, each with its first place.
+/// The warnings about a policy.
 fn warnings(policy: &Value, options: &[&str]) -> Vec<String> {
     let desk = Desk::with("policy.json", policy.to_string());
     let report = desk.json(["check", "--json", desk.file()].into_iter().chain(options.iter().copied()));
@@ -135,7 +138,7 @@ fn a_shadow_of_unsafe_methods_without_a_list_is_a_warning() {
 }
 
 #[test]
-fn a_backend_that_is_named_only_once_is_a_warning_unless_it_is_listed() {
+fn a_backend_with_a_single_use_is_a_warning_unless_it_is_listed() {
     let policy = |backends: Value| {
         json!({ "backends": backends, "endpoints": [
             { "name": "e", "route": "/e", "traffic": { "model": 1 } },
@@ -159,19 +162,19 @@ fn a_backend_that_is_named_only_once_is_a_warning_unless_it_is_listed() {
 }
 
 #[test]
-fn a_share_that_would_show_nothing_is_a_warning() {
+fn a_share_too_small_to_show_anything_is_a_warning() {
     let policy = json!({ "endpoints": [
         { "name": "e", "traffic": { "a": 0.9999, "b": 0.0001 } },
         { "name": "f", "traffic": { "b": 0.0001, "a": 0.9999 }, "match": { "methods": ["GET"] } },
     ] });
     let count =
         |rate: &str| warnings(&policy, &["--rate", rate]).iter().filter(|words| words.contains("in a day")).count();
-    // 8.64 and 17.28 requests a day.
+    // The tiny share gets 8.64 and 17.28 requests a day.
     assert_eq!((count("1"), count("2")), (2, 0));
 }
 
 #[test]
-fn with_an_envoy_configuration_the_clusters_are_known() {
+fn a_backend_without_a_cluster_in_envoys_configuration_is_found() {
     let envoy =
         |dynamic: &str| format!("static_resources:\n  clusters:\n  - name: model-v1\n  - name: model-v2-eu\n{dynamic}");
     let desk = Desk::with("policy.json", POLICY.replace("model-v2", "model-v2-us"));
@@ -186,7 +189,7 @@ fn with_an_envoy_configuration_the_clusters_are_known() {
 }
 
 #[test]
-fn the_shipped_files_are_without_a_warning() {
+fn the_shipped_files_have_no_warnings() {
     let desk = Desk::with("unused", "");
     let ended = desk.trafficctl.command(["check", "envoy/envoy.yaml"]).current_dir(project()).output().unwrap();
     let words = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
@@ -195,8 +198,6 @@ fn the_shipped_files_are_without_a_warning() {
 
 #[test]
 fn standard_input_can_be_checked() {
-    use std::io::Write;
-    use std::process::Stdio;
     let desk = Desk::with("unused", "");
     let mut command = desk.trafficctl.command(["check", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -206,7 +207,7 @@ fn standard_input_can_be_checked() {
 }
 
 #[test]
-fn one_file_that_is_wrong_does_not_hide_the_others() {
+fn an_invalid_file_does_not_hide_the_findings_in_others() {
     let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.8"));
     let twice = desk.put("twice.yaml", "endpoints: []\nendpoints: []\n");
     let report = desk.json(["check", "--json", &twice, "/nowhere.json", desk.file()]);
@@ -217,20 +218,20 @@ fn one_file_that_is_wrong_does_not_hide_the_others() {
 }
 
 #[test]
-fn a_policy_that_envoy_takes_from_elsewhere_is_not_passed_over() {
+fn a_policy_in_a_file_that_envoy_watches_is_not_overlooked() {
     let envoy = r#"{ "config_discovery": { "config_source": { "path_config_source": { "path": "/nowhere/ecds.yaml" } },
         "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"] }, "resources": [] }"#;
     let desk = Desk::with("envoy.json", envoy);
     let policy = desk.put("policy.json", POLICY);
     let words = desk.run(&format!("check {} {policy}", desk.file())).stderr;
     assert!(words.contains("Envoy takes its policy from /nowhere/ecds.yaml, which is not here"), "{words}");
-    // Beside the file that names it, whatever folder it names.
+    // The file is also found beside the one that names it, whatever the folder in the name.
     desk.put("ecds.yaml", "endpoints: {}\n");
     assert_eq!(desk.run(&format!("check {} {policy}", desk.file())).status, Some(1));
 }
 
 #[test]
-fn thousands_of_findings_take_no_time() {
+fn thousands_of_findings_take_little_time() {
     let endpoints: Vec<_> = (0..4000)
         .map(|n| json!({ "name": format!("e{n}"), "route": format!("/e{n}"), "traffic": { "a": 2 } }))
         .collect();

@@ -1,4 +1,4 @@
-//! The verbs: what they change, what they refuse, and that nobody loses a change.
+//! The verbs: the changes they make, the changes they refuse, and that no change is lost.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn a_cohort_has_verbs_of_its_own() {
 }
 
 #[test]
-fn a_change_that_does_not_check_is_not_written() {
+fn a_change_to_an_invalid_policy_is_not_written() {
     let desk = Desk::with("policy.json", POLICY);
     for (command, words) in [
         ("set-traffic ranker model-v1=0.9", "endpoints[0].traffic: the shares add up to 0.9; make them add up to 1"),
@@ -94,19 +94,19 @@ fn a_change_that_does_not_check_is_not_written() {
 }
 
 #[test]
-fn a_policy_that_lists_its_backends_wants_new_ones_listed() {
+fn a_policy_that_lists_its_backends_accepts_only_listed_ones() {
     let desk = Desk::with("policy.json", POLICY.replacen('{', "{ \"backends\": { \"model-v2\": {} },", 1));
     let ended = desk.run("set-traffic ranker model-v1=0.9 modle-v2=0.1");
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("unknown backend \"modle-v2\": did you mean \"model-v2\"?"), "{ended:?}");
-    // A rollback finds its backend again, though nothing named it in between.
+    // A rollback finds its backend again, although nothing has named it in between.
     desk.ok("set-traffic ranker model-v2=1");
     desk.ok("set-traffic ranker model-v1=1");
     assert_eq!(policy(&desk)["backends"], json!({ "model-v2": {}, "model-v1": {} }));
 }
 
 #[test]
-fn a_shadow_that_is_stopped_is_no_use_of_its_backend() {
+fn a_backend_whose_shadow_is_stopped_can_be_deleted() {
     let desk = Desk::with("policy.json", POLICY);
     desk.ok("shadow-traffic ranker model-v3 0.5");
     desk.ok("shadow-traffic ranker model-v3 0");
@@ -128,7 +128,7 @@ fn a_cohorts_shadow_keeps_the_options_that_it_inherits() {
 }
 
 #[test]
-fn a_new_warning_is_shown_and_an_old_one_is_not() {
+fn only_new_warnings_are_shown() {
     let text = r#"{ "endpoints": [{ "name": "a", "route": "/a", "traffic": { "v1": 1 }, "shadow": { "s1": 0.5 } },
         { "name": "b", "route": "/b", "traffic": { "v1": 1 } }] }"#;
     let desk = Desk::with("policy.json", text);
@@ -139,7 +139,7 @@ fn a_new_warning_is_shown_and_an_old_one_is_not() {
 }
 
 #[test]
-fn comments_stay_with_what_they_speak_of() {
+fn comments_stay_with_their_subject() {
     let plugin = |endpoints: &str| {
         format!("kind: WasmPlugin\nspec:\n  pluginConfig:\n    endpoints:\n{endpoints}  phase: AUTHN\n")
     };
@@ -181,7 +181,7 @@ fn comments_stay_with_what_they_speak_of() {
 }
 
 #[test]
-fn a_block_keeps_its_indentation_and_its_line_ends() {
+fn a_yaml_block_keeps_its_indentation_and_its_line_ends() {
     let ecds = |header: &str, end: &str| {
         let lines = [
             "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -201,13 +201,13 @@ fn a_block_keeps_its_indentation_and_its_line_ends() {
         let desk = Desk::with("ecds.yaml", ecds(header, end));
         desk.ok("set-traffic e b=1");
         desk.ok("set-traffic e a=1");
-        // An indentation that is told is not needed.
+        // The indentation indicator is not needed.
         assert_eq!(desk.text(), ecds(&header.replace('2', ""), end), "{header} {end:?}");
     }
 }
 
 #[test]
-fn who_asks_to_try_changes_nothing() {
+fn a_dry_run_changes_nothing() {
     let desk = Desk::with("policy.json", POLICY);
     let words = desk.ok("set-traffic ranker model-v1=0.8 model-v2=0.2 --dry-run");
     assert!(
@@ -218,7 +218,7 @@ fn who_asks_to_try_changes_nothing() {
 }
 
 #[test]
-fn a_link_leads_to_the_file_that_is_changed() {
+fn a_change_through_a_link_changes_the_linked_file() {
     let desk = Desk::with("policy.json", POLICY);
     let link = desk.folder.path().join("link.json");
     std::os::unix::fs::symlink(desk.file(), &link).unwrap();
@@ -237,7 +237,7 @@ fn the_file_keeps_its_permissions() {
 }
 
 #[test]
-fn a_hundred_changes_at_once_are_all_there() {
+fn no_change_is_lost_when_a_hundred_run_at_once() {
     const COUNT: usize = 100;
     let endpoint =
         |n: usize| format!("    {{ \"name\": \"e{n}\", \"route\": \"/e{n}\", \"traffic\": {{ \"a\": 1 }} }}");
@@ -261,8 +261,8 @@ fn a_hundred_changes_at_once_are_all_there() {
 }
 
 #[test]
-fn a_killed_change_leaves_the_old_file_or_the_new_one() {
-    // Large, so that a write takes a while.
+fn a_killed_change_leaves_either_the_old_file_or_the_new_one() {
+    // The policy is large, so that a write takes a while.
     let endpoint = |n: usize| format!("{{\"name\": \"e{n}\", \"route\": \"/e{n}\", \"traffic\": {{\"a\": 1}}}}");
     let endpoints: Vec<_> = (0..2_000).map(endpoint).collect();
     let old = format!("{{\"endpoints\": [{}]}}", endpoints.join(","));
@@ -278,7 +278,7 @@ fn a_killed_change_leaves_the_old_file_or_the_new_one() {
         desk.put("policy.json", &old);
         let mut command = desk.trafficctl.command(["set-traffic", "e0", "a=0.5", "b=0.5"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // From early on to the time that a run takes, most of them near the end, where it writes.
+        // From early in the run to just after its end, where it writes.
         let part = f64::from(n) / f64::from(RUNS - 1);
         std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * (0.4 + 0.7 * part)));
         let _ = child.kill();
@@ -290,7 +290,7 @@ fn a_killed_change_leaves_the_old_file_or_the_new_one() {
         }
     }
     assert!(kept > 0, "no run was killed in time: {changed} changed");
-    // What a killed run left behind is in nobody's way.
+    // Files that a killed run has left behind do not disturb the next run.
     desk.put("policy.json", &old);
     desk.ok("set-traffic e0 a=0.5 b=0.5");
     assert_eq!((desk.text(), desk.others()), (new, Vec::new()));

@@ -56,7 +56,7 @@ shadows
 }
 
 #[test]
-fn an_explanation_can_be_read_by_programs() {
+fn programs_can_read_an_explanation() {
     let desk = Desk::with("policy.json", POLICY);
     let of =
         |options: &[&str]| desk.json(["explain", desk.file(), "--json"].into_iter().chain(options.iter().copied()));
@@ -79,11 +79,11 @@ fn an_explanation_can_be_read_by_programs() {
 }
 
 #[test]
-fn a_simulation_counts_what_the_placement_function_does() {
+fn a_simulation_agrees_with_the_placement_function() {
     let desk = Desk::with("policy.json", POLICY);
     let rows = desk.json(["simulate", desk.file(), "--requests", "100000", "--json"]);
     let rows = rows.as_array().unwrap();
-    // Two endpoints and a cohort: one, two and one backends, and two shadows twice.
+    // Two endpoints and a cohort with one, two and one backends, and the two shadows twice.
     assert_eq!(rows.len(), 8);
     for row in rows {
         let count = row["count"].as_u64().unwrap();

@@ -1,4 +1,5 @@
-//! `render istio` and `render envoy-gateway`: what they make is what the projects' published models take.
+//! `render istio` and `render envoy-gateway`: the output is valid for the models that these
+//! projects publish.
 
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use testbed::project;
 
 use super::Desk;
 
-/// The kinds that are rendered, with the modules of their models.
+/// The kinds of the rendered objects, and the modules of their models.
 const MODELS: [(&str, &str); 6] = [
     ("WasmPlugin", "istio/extensions.istio.io/v1alpha1"),
     ("EnvoyFilter", "istio/networking.istio.io/v1alpha3"),
@@ -17,10 +18,10 @@ const MODELS: [(&str, &str); 6] = [
     ("HTTPRoute", "gateway-api/gateway.networking.k8s.io/v1"),
 ];
 
-/// Checks objects against the models: the types know every field, and the schemas every value.
+/// Checks objects against the models. The types check each field, and the schemas each value.
 ///
 /// # Errors
-/// What TypeScript or the schemas say.
+/// The messages of TypeScript or of the schemas.
 fn check(objects: &[Value]) -> Result<(), String> {
     let folder = tempfile::tempdir_in(project().join(".tools/kubernetes"))
         .unwrap_or_else(|error| panic!("`make tools` gets the models: {error}"));
@@ -70,7 +71,7 @@ const MESH: &str = r#"{
 }"#;
 
 #[test]
-fn the_shipped_files_are_what_render_makes_and_the_models_take_them() {
+fn the_shipped_files_are_the_output_of_render_and_valid() {
     let desk = Desk::with("mesh.json", MESH);
     let mut all = Vec::new();
     for (file, options) in [
@@ -99,7 +100,7 @@ fn the_shipped_files_are_what_render_makes_and_the_models_take_them() {
 }
 
 #[test]
-fn each_option_makes_what_the_models_take() {
+fn the_output_is_valid_with_each_option() {
     let desk = Desk::with("mesh.json", MESH);
     let digest = "0123456789abcdef".repeat(4);
     let mut all = Vec::new();
@@ -114,7 +115,7 @@ fn each_option_makes_what_the_models_take() {
     all.extend(objects(&rendered));
     let of_gateway = objects(&desk.ok(&format!("render istio {} --routes virtual-service {host}", desk.file())));
     assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["ingress"]));
-    // The last route takes what the filter has not decided about.
+    // The last route is for requests that the filter has not decided about.
     assert_eq!(of_gateway[1]["spec"]["http"].as_array().unwrap().len(), 3);
     assert_eq!(of_gateway[2]["spec"]["subsets"].as_array().unwrap().len(), 2);
     all.extend(of_gateway);
@@ -122,7 +123,7 @@ fn each_option_makes_what_the_models_take() {
 }
 
 #[test]
-fn the_models_refuse_what_is_wrong() {
+fn the_models_refuse_invalid_objects() {
     let plugin = |spec: Value| json!({ "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": { "name": "a" }, "spec": spec });
     check(&[plugin(json!({ "url": "oci://a", "phase": "AUTHN" }))]).unwrap();
     for (spec, words) in [
@@ -136,7 +137,7 @@ fn the_models_refuse_what_is_wrong() {
 }
 
 #[test]
-fn options_that_do_not_fit_are_refused() {
+fn options_without_a_use_are_refused() {
     let desk = Desk::with("mesh.json", MESH);
     for (options, words) in [
         ("istio --sidecar app=frontend", "--host <HOST:PORT>"),

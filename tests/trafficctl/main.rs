@@ -1,17 +1,10 @@
-//! The command-line program, run as operators run it.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test fails by panicking"
-)]
+//! trafficctl, run as operators run it.
 
 mod check;
+mod dashboard;
 mod edits;
 mod explain;
-mod holders;
+mod files;
 mod kubernetes;
 mod render;
 mod schema;
@@ -32,7 +25,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// A desk on which the file of this name lies; it is what `--file` names.
+    /// A desk with one file, which `--file` names.
     fn with(name: &str, text: impl AsRef<[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
@@ -40,7 +33,7 @@ impl Desk {
         Self { trafficctl: Trafficctl::build(file).unwrap(), folder }
     }
 
-    /// Puts another file on it.
+    /// Puts another file on the desk, and returns its path.
     fn put(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -52,35 +45,35 @@ impl Desk {
         self.trafficctl.file.to_str().unwrap()
     }
 
-    /// What the first file holds now.
+    /// The current content of the first file.
     fn text(&self) -> String {
         std::fs::read_to_string(&self.trafficctl.file).unwrap()
     }
 
-    /// Runs a command whose words have no spaces in them.
+    /// Runs a command. Its words must not contain spaces.
     fn run(&self, command: &str) -> Ended {
         self.trafficctl.run(command.split(' '))
     }
 
-    /// Runs a command that must end well, and returns what it printed.
+    /// Runs a command that must succeed, and returns its standard output.
     fn ok(&self, command: &str) -> String {
         self.trafficctl.ok(command.split(' ')).unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
-    /// Runs a command that prints JSON, whatever its status.
+    /// Runs a command that prints JSON, and returns that, whatever the exit status.
     fn json<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Value {
         let ended = self.trafficctl.run(arguments);
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
     }
 
-    /// What else lies on the desk.
+    /// The paths of all other files on the desk.
     fn others(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| *path != self.trafficctl.file).collect()
     }
 }
 
-/// A policy with two backends, written as people write it.
+/// A policy with two backends, in a layout that people would write.
 const POLICY: &str = r#"{
   "response_header": "x-traffic-backend",
   "endpoints": [

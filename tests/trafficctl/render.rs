@@ -1,31 +1,29 @@
-//! `render`: what it makes is valid, holds the policy, and runs.
+//! `render`: the output is valid, contains the policy, and runs.
 
 use serde_json::Value;
 use testbed::backend::Backend;
+use testbed::cargo::build_wasm;
 use testbed::client::{Client, Http, served_by};
-use testbed::envoy::executable;
-use testbed::{build_wasm, project, wait_until};
+use testbed::process::Running;
+use testbed::socket::free_address;
+use testbed::{executable, project, read, wait_until};
 
 use super::{Desk, POLICY};
 
-fn shipped(file: &str) -> String {
-    std::fs::read_to_string(project().join(file)).unwrap()
-}
-
 #[test]
-fn the_shipped_envoy_files_are_what_render_makes() {
+fn the_shipped_envoy_files_are_the_output_of_render() {
     let desk = Desk::with("unused", "");
     let policy = project().join("envoy/traffic-policy.yaml");
     let policy = policy.to_str().unwrap();
     let clusters = ["stable=127.0.0.1:18001", "canary=127.0.0.1:18002", "canary-2=127.0.0.1:18003"];
     let mut arguments = vec!["render", "envoy", policy, "--ecds", "envoy/traffic-policy.yaml"];
     arguments.extend(clusters.iter().flat_map(|cluster| ["--cluster", cluster]));
-    assert_eq!(desk.trafficctl.ok(&arguments).unwrap(), shipped("envoy/envoy.yaml"));
-    assert_eq!(desk.trafficctl.ok(["render", "ecds", policy]).unwrap(), shipped("envoy/traffic-policy.yaml"));
+    assert_eq!(desk.trafficctl.ok(&arguments).unwrap(), read("envoy/envoy.yaml").unwrap());
+    assert_eq!(desk.trafficctl.ok(["render", "ecds", policy]).unwrap(), read("envoy/traffic-policy.yaml").unwrap());
 }
 
 #[test]
-fn each_form_holds_the_policy_that_it_was_made_from() {
+fn each_form_contains_the_policy_that_it_was_made_from() {
     let policy: Value = serde_json::from_str(POLICY).unwrap();
     for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
         let desk = Desk::with("policy.json", POLICY);
@@ -34,7 +32,7 @@ fn each_form_holds_the_policy_that_it_was_made_from() {
         desk.ok(&format!("check {file}"));
         let of = |file: &str| desk.json(["list", "--json", "-f", file]);
         assert_eq!(of(&file), of(desk.file()), "{form}");
-        // From one form to another, too.
+        // Also from one form to another.
         let back = desk.ok(&format!("render ecds {file}"));
         let back = desk.put("back.yaml", back);
         assert_eq!(of(&back), of(desk.file()), "{form}");
@@ -77,12 +75,12 @@ fn names_of_the_policy_are_in_their_places() {
 }
 
 #[test]
-fn the_policy_is_rendered_as_it_is() {
+fn the_policy_is_rendered_unchanged() {
     for policy in [
-        // Names that the templates have, too.
+        // Names that also occur in the templates.
         r#"{ "routing_header": "x-traffic-cluster-v2", "default_cluster": "x-traffic-cluster", "endpoints": [] }"#,
         r#"{ "endpoints": [{ "name": "a", "route": "/target/wasm32-wasip1/release/traffic_policy.wasm", "traffic": { "x-traffic-mirror": 1 } }] }"#,
-        // What a block of YAML would trip over.
+        // Layouts that would break a block of YAML.
         "   {\n\"endpoints\": [ { \"name\": \"a\",\n\n\"traffic\": { \"v\": 1 } } ] }\n\n",
         "{\r\"endpoints\":\r\n[ { \"name\": \"a\",\r\"traffic\": { \"v\": 1 } } ] }",
     ] {
@@ -134,24 +132,20 @@ async fn the_rendered_proxy_serves() {
         arguments.extend(["--cluster".to_owned(), format!("{}={}", backend.name, backend.address)]);
     }
     let rendered = desk.trafficctl.ok(&arguments).unwrap();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (listener, admin) = (free(), free());
+    let (listener, admin) = (free_address().unwrap(), free_address().unwrap());
     let rendered = rendered.replace("port_value: 10000", &format!("port_value: {}", listener.port()));
     let config = desk.put("envoy.yaml", rendered.replace("port_value: 9901", &format!("port_value: {}", admin.port())));
-    let mut envoy = std::process::Command::new(executable().unwrap())
-        .args(["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
-        .spawn()
-        .unwrap();
+    let mut command = std::process::Command::new(executable().unwrap());
+    command.args(["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]);
+    let _envoy = Running::start(&mut command).unwrap();
     let client = Client::new(listener, Http::V1);
     let mut answer = None;
-    let waited = wait_until("the rendered proxy answers", async || {
+    wait_until("the rendered proxy answers", async || {
         answer = client.get("/rank", &[("x-serve-shard-key", "alice")]).await.ok();
         answer.is_some()
     })
-    .await;
-    envoy.kill().unwrap();
-    envoy.wait().unwrap();
-    waited.unwrap();
+    .await
+    .unwrap();
     let answer = answer.unwrap();
     assert_eq!(served_by(&answer), Some("model-v1"));
     assert_eq!(answer.headers()["x-traffic-backend"], "model-v1");

@@ -1,4 +1,4 @@
-//! The README's tour, command by command, against a running Envoy.
+//! The tour in the documents, command by command, against a running Envoy.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,29 @@ use serde_json::Value;
 use testbed::backend::{Backend, named};
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
-use testbed::statistics::{FALSE_ALARM, binomial_bounds};
+use testbed::statistics::assert_share;
 use testbed::trafficctl::Trafficctl;
-use testbed::{load, project, wait_until};
+use testbed::{load, read, wait_until};
 
 use super::Desk;
 
 const REQUESTS: u64 = 2_000;
 const USERS: usize = 300;
 
-/// The commands of the README's tour, but for those that prepare it.
+/// The page with the tour.
+const PAGE: &str = "src/trafficctl/README.md";
+
+/// The commands of the tour, except for those that prepare it.
 fn tour() -> Vec<String> {
-    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
-    let section = readme.split_once("### A tour\n").unwrap().1.split_once("\n### ").unwrap().0;
+    let page = read(PAGE).unwrap();
+    let section = page.split_once("### A tour\n").unwrap().1.split_once("\n### ").unwrap().0;
     let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     let commands = block.lines().filter_map(|line| line.strip_prefix("trafficctl "));
     let commands = commands.map(|command| command.split('#').next().unwrap().trim().to_owned());
     commands.filter(|command| !command.starts_with("render")).collect()
 }
 
-/// Who serves each of some users of an endpoint.
+/// The backend that serves each user of an endpoint.
 async fn serve_users(client: &Client, endpoint: &str) -> Vec<String> {
     let mut served = Vec::new();
     for n in 0..USERS {
@@ -36,7 +39,7 @@ async fn serve_users(client: &Client, endpoint: &str) -> Vec<String> {
     served
 }
 
-/// The users whom a change moves, as trafficctl predicts it: from one backend to another.
+/// The users that a change moves according to `diff`: from one backend to another.
 fn predicted(desk: &Desk, endpoint: &str, old: &str, new: &str) -> BTreeMap<String, (String, String)> {
     let keys: Vec<_> = (0..USERS).map(|n| format!("user-{n}")).collect();
     let keys = desk.put("keys", keys.join("\n"));
@@ -47,7 +50,7 @@ fn predicted(desk: &Desk, endpoint: &str, old: &str, new: &str) -> BTreeMap<Stri
     moves.map(|user| (text(&user["key"]), (text(&user["from"]), text(&user["to"])))).collect()
 }
 
-/// Sends requests to an endpoint, and checks who serves them and who gets copies.
+/// Sends requests to an endpoint, and checks the counts of its backends and shadows.
 async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, command: &str) {
     let counted = |backend: &str| {
         let backend = backend.to_owned();
@@ -64,8 +67,7 @@ async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, c
     let tally = load::send(&envoy.client(Http::V1), &format!("/{name}"), REQUESTS).await;
     assert_eq!(tally.failed, 0, "{command}");
     for (backend, share) in endpoint["traffic"].as_object().unwrap() {
-        let (low, high) = binomial_bounds(REQUESTS, share.as_f64().unwrap(), FALSE_ALARM);
-        assert!((low..=high).contains(&tally.of(backend)), "{command}: {backend} served {}", tally.of(backend));
+        assert_share(tally.of(backend), REQUESTS, share.as_f64().unwrap(), &format!("{command}: served by {backend}"));
     }
     assert_eq!(
         tally.by_backend.len(),
@@ -73,7 +75,7 @@ async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, c
     );
     for (shadow, fraction) in endpoint["shadow"].as_object().unwrap() {
         let mut copies = 0;
-        wait_until("every copy is counted and has come", async || {
+        wait_until("every copy has come and is counted", async || {
             let so_far = counted(shadow).await - before[shadow];
             let is_stable = so_far == copies && envoy.in_flight(shadow).await.unwrap() == 0;
             copies = so_far;
@@ -81,13 +83,12 @@ async fn check_endpoint(envoy: &Envoy, backends: &[Backend], endpoint: &Value, c
         })
         .await
         .unwrap();
-        let (low, high) = binomial_bounds(REQUESTS, fraction.as_f64().unwrap(), FALSE_ALARM);
-        assert!((low..=high).contains(&copies), "{command}: {copies} copies to {shadow}");
+        assert_share(copies, REQUESTS, fraction.as_f64().unwrap(), &format!("{command}: copies to {shadow}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_tour_does_what_it_says() {
+async fn each_command_of_the_tour_has_its_effect_in_envoy() {
     let commands = tour();
     let created: Vec<_> = commands.iter().filter_map(|command| command.strip_prefix("create-backend ")).collect();
     let backends = Backend::start_all(created).await.unwrap();
@@ -95,7 +96,8 @@ async fn the_readmes_tour_does_what_it_says() {
     let envoy = Envoy::start(&Setup { workers: 2, ..Setup::new(none, &backends) }).await.unwrap();
     let desk = Desk::with("policy.json", none);
     let trafficctl = Trafficctl::build(envoy.policy_file()).unwrap();
-    // Laid out otherwise than what the testbed writes, but the same policy: no verdict to wait for.
+    // The layout differs from the testbed's. The policy is the same, so there is no verdict to wait
+    // for.
     trafficctl.render_ecds(&desk.trafficctl.file, envoy.module()).unwrap();
     let client = envoy.client(Http::V1);
     let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();
@@ -130,7 +132,7 @@ async fn the_readmes_tour_does_what_it_says() {
             assert_eq!(moved, predicted(&desk, words[1], &old, &new), "{command}");
         }
     }
-    // Part 1 of what Ray Serve offered: split; canary, a second beside it, all to new, and back; four steps and a
-    // rollback; two shadows, and both stopped.
+    // The tour covers what Ray Serve offered: a split; a canary, a second one beside it, all to the
+    // new one, and back; four steps and a rollback; two shadows, and none.
     assert_eq!((verbs["create-endpoint"], verbs["set-traffic"], verbs["shadow-traffic"]), (4, 10, 4), "{verbs:?}");
 }

@@ -1,9 +1,10 @@
-//! `diff`: whom a change moves, and that the filter in Envoy does just that.
+//! `diff`: the users that a change moves, in theory and in Envoy.
 
 use serde_json::{Value, json};
 use testbed::backend::Backend;
 use testbed::client::{Http, served_by};
-use testbed::envoy::{Envoy, Setup, one_endpoint};
+use testbed::envoy::{Envoy, Setup};
+use testbed::policies::one_endpoint;
 
 use super::Desk;
 
@@ -22,12 +23,12 @@ fn near(value: &Value, expected: f64) -> bool {
 }
 
 #[test]
-fn a_second_canary_moves_one_percent_and_nobody_needlessly() {
+fn a_second_canary_moves_one_percent_of_the_users_and_none_needlessly() {
     let old = json!({ "name": "e", "traffic": { "default": 0.99, "new": 0.01 } });
     let new = json!({ "name": "e", "traffic": { "default": 0.98, "new": 0.01, "new2": 0.01 } });
     let report = diff(&old, &new);
     let users = &report["changes"][0]["users"];
-    // One part in 101 of all, and as many of the first canary's users: 1.01 %.
+    // 1 in 101 of all users, and as many of the first canary's: 1.01 %.
     assert!(near(&users["moved"], 1.02 / 101.0), "{users}");
     assert!(near(&users["least"], 0.01) && users["needless"] == 0.0, "{users}");
     let desk = Desk::with("old.json", policy(old));
@@ -37,7 +38,7 @@ fn a_second_canary_moves_one_percent_and_nobody_needlessly() {
 }
 
 #[test]
-fn another_salt_moves_users_who_need_not_and_says_so() {
+fn another_salt_moves_users_needlessly_and_diff_reports_that() {
     let traffic = json!({ "a": 0.5, "b": 0.5 });
     let desk = Desk::with("old.json", policy(json!({ "name": "e", "traffic": traffic })));
     let new = desk.put("new.json", policy(json!({ "name": "e", "traffic": traffic, "affinity": { "salt": "other" } })));
@@ -62,7 +63,7 @@ fn another_salt_moves_users_who_need_not_and_says_so() {
 }
 
 #[test]
-fn what_else_changes_is_told() {
+fn all_other_changes_are_reported() {
     let old = json!({ "name": "e", "route": "/e", "traffic": { "a": 1 }, "shadow": { "s": 0.5 },
         "cohorts": [{ "name": "gone", "match": {}, "traffic": { "b": 1 } }] });
     let new = json!({ "name": "e", "route": "/f", "traffic": { "a": 1 }, "affinity": { "keys": [{ "cookie": "id" }] },
@@ -83,7 +84,7 @@ fn what_else_changes_is_told() {
     assert_eq!(diff(&old, &old), json!({ "notes": [], "changes": [] }));
 }
 
-/// The notes on the one endpoint, where nothing else changes.
+/// The notes on the only endpoint.
 fn notes(old: Value, new: Value) -> Vec<String> {
     let with_name = |mut endpoint: Value| {
         endpoint["name"] = json!("e");
@@ -98,7 +99,7 @@ fn notes(old: Value, new: Value) -> Vec<String> {
 }
 
 #[test]
-fn no_difference_is_passed_over() {
+fn no_difference_is_overlooked() {
     let cookie = |name: &str, age: u64| json!({ "affinity": { "keys": [{ "cookie": "id" }], "on_missing": "generate_cookie", "cookie": { "name": name, "max_age_s": age } } });
     let keys = |keys: Value| json!({ "affinity": { "keys": keys } });
     for (old, new, expected) in [
@@ -175,7 +176,7 @@ fn further_keys_and_percentages_move_nobody() {
 }
 
 #[test]
-fn another_cluster_of_a_shadow_is_told() {
+fn another_cluster_of_a_shadow_is_reported() {
     let policy = |cluster: &str| {
         json!({ "backends": { "s": { "cluster": cluster } }, "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": { "s": 1 } }] }).to_string()
     };
@@ -186,7 +187,7 @@ fn another_cluster_of_a_shadow_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_diff_predicts_is_what_the_filter_does() {
+async fn the_filter_moves_the_users_that_diff_predicts() {
     const USERS: usize = 1000;
     let old = json!({ "name": "e", "traffic": { "v1": 0.6, "v2": 0.3, "v3": 0.1 } });
     let new = json!({ "name": "e", "traffic": { "v1": 0.3, "v2": 0.3, "v3": 0.2, "v4": 0.2 } });

@@ -1,4 +1,4 @@
-//! A filter that does nothing: its cost is that of proxy-wasm.
+//! A filter that does nothing. Its cost is the cost of proxy-wasm.
 
 #![cfg(target_arch = "wasm32")]
 

@@ -1,20 +1,18 @@
-//! What a decision costs natively: `cargo run --release --package native-bench`.
+//! The cost of a decision natively: `cargo run --release --package native-bench`.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
-
-#[path = "../../table_request/mod.rs"]
-mod table_request;
+#[path = "../../testbed/request.rs"]
+mod request;
 
 use divan::Bencher;
 use policy::Policy;
+use request::TableRequest;
 use serde_json::{Value, json};
-use table_request::TableRequest;
 
 fn main() {
     divan::Divan::from_args().run_benches();
 }
 
-/// `endpoints` endpoints, each with `cohorts` cohorts of `conditions` conditions, the last of which fails.
+/// A policy of `endpoints` endpoints, each with `cohorts` cohorts of `conditions` conditions.
 fn policy(endpoints: usize, cohorts: usize, conditions: usize, backends: usize) -> Policy {
     let traffic: Value = (0..backends)
         .map(|n| (format!("b{n}"), json!(1.0 / backends as f64)))
@@ -33,13 +31,14 @@ fn policy(endpoints: usize, cohorts: usize, conditions: usize, backends: usize) 
     Policy::from_json(document.to_string().as_bytes()).unwrap().policy
 }
 
-/// A request of the endpoint `e{n}` that meets all conditions of every cohort but the last one.
+/// A request for the endpoint `e{n}` that meets all conditions of each cohort except for the last
+/// one.
 fn request(n: usize) -> TableRequest {
-    let mut headers = vec![(":path".to_owned(), format!("/e{n}/x").into()), (":method".to_owned(), "GET".into())];
+    let mut headers = Vec::new();
     headers.extend((1..20).map(|n| (format!("x-h{n}"), b"1".to_vec())));
     headers.push(("x-cohort".to_owned(), b"none".to_vec()));
     headers.push(("x-serve-shard-key".to_owned(), b"user-1".to_vec()));
-    TableRequest { headers, ..TableRequest::default() }
+    TableRequest::of_http("GET", Some(format!("/e{n}/x").into()), headers)
 }
 
 fn bench(bencher: Bencher, policy: &Policy, request: &TableRequest) {
@@ -66,7 +65,7 @@ fn cohorts_of_20_conditions(bencher: Bencher, cohorts: usize) {
     bench(bencher, &policy(1, cohorts, 20, 2), &request(0));
 }
 
-/// The whole of it: the last of 50 endpoints, all conditions of all ten cohorts tried.
+/// Everything at once: the last of 50 endpoints, with all conditions of all ten cohorts.
 #[divan::bench]
 fn endpoints_50_cohorts_10_conditions_20(bencher: Bencher) {
     bench(bencher, &policy(50, 10, 20, 2), &request(49));

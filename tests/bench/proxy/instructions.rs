@@ -1,4 +1,4 @@
-//! Instructions for each request, by callgrind: unlike time they don't wobble.
+//! Instructions per request, counted by callgrind. Unlike times they hardly vary.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,8 +10,9 @@ use testbed::envoy::Envoy;
 
 use crate::scenarios::Scenario;
 
-/// The instructions of Envoy for each request of a scenario: the slope between few requests and many, so that what
-/// happens once does not count.
+/// The instructions of Envoy per request of a scenario.
+///
+/// This is the slope between few requests and many, so work that happens once does not count.
 pub async fn per_request(scenario: &Scenario, backends: &[Backend], profiles: Option<&Path>) -> anyhow::Result<f64> {
     const WARM_UP: u64 = 200;
     const FEW: u64 = 300;

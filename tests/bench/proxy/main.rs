@@ -1,4 +1,5 @@
-//! What the filter costs in a real Envoy, beside what else could do a part of its job: `make bench`.
+//! The cost of the filter in a real Envoy, beside the alternatives for a part of its job:
+//! `make bench`.
 
 mod instructions;
 mod policies;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use testbed::backend::Backend;
-use testbed::{build_filter, build_wasm};
+use testbed::cargo::{build_filter, build_wasm};
 
 use crate::report::Report;
 use crate::scenarios::{BACKENDS, Scenario};
@@ -18,13 +19,13 @@ use crate::scenarios::{BACKENDS, Scenario};
 /// Counts instructions for each request (callgrind), and measures CPU time, throughput and latency.
 #[derive(Parser)]
 struct Arguments {
-    /// Only count instructions, and only where there is a bound.
+    /// Only count instructions, and only in scenarios with a goal.
     #[arg(long)]
     short: bool,
-    /// Only the scenarios whose names have this in them, and the plain routes.
+    /// Only run the scenarios whose names contain this string, and their plain routes.
     #[arg(long)]
     only: Option<String>,
-    /// Keep callgrind's dumps in this folder, for callgrind_annotate.
+    /// Keep callgrind's dumps in this folder, for `callgrind_annotate`.
     #[arg(long, value_name = "FOLDER")]
     profiles: Option<std::path::PathBuf>,
     /// Put the table into `tests/README.md`.

@@ -1,22 +1,25 @@
-//! What it takes to load a policy of 1 MB, of several shapes.
+//! The cost of loading a policy of 1 MB, for several shapes.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::backend::Backend;
-use testbed::envoy::{Envoy, Setup, Verdict, one_endpoint};
+use testbed::envoy::{Envoy, Setup, Verdict};
+use testbed::policies::one_endpoint;
 
 use crate::times::cpu_time;
 
-/// What the load of a policy took.
+/// The cost of one load.
 pub struct Load {
+    /// The shape of the policy.
     pub shape: String,
+    /// The size of the policy.
     pub bytes: usize,
-    /// The CPU time of one load: each thread that serves, and the main thread, loads it for itself.
+    /// The CPU time of one load. The main thread and each worker load the policy separately.
     pub cpu: Duration,
-    /// From the new file to its being in force on all threads.
+    /// The time from the new file until the policy is in force on all threads.
     pub in_force: Duration,
-    /// Resident memory that Envoy gained.
+    /// The growth of Envoy's resident memory.
     pub gained_bytes: u64,
 }
 
@@ -25,7 +28,7 @@ pub async fn measure(backends: &[Backend]) -> anyhow::Result<Vec<Load>> {
     let mut loads = Vec::new();
     for (noun, policy) in shapes() {
         const BYTES: usize = 1_000_000;
-        // Some thousands tell how much one takes.
+        // Some thousands of things give the size of one.
         const SAMPLE: usize = 5000;
         let count = SAMPLE * BYTES / policy(SAMPLE).to_string().len();
         let policy = policy(count).to_string();
@@ -35,7 +38,7 @@ pub async fn measure(backends: &[Backend]) -> anyhow::Result<Vec<Load>> {
         let verdict = envoy.apply(&policy).await?;
         anyhow::ensure!(verdict == Verdict::InForce, "{noun}: {}", envoy.log());
         let in_force = start.elapsed();
-        // For a trial, on the main thread, and on the worker.
+        // The policy is loaded for a trial, on the main thread, and on the worker.
         let cpu = (cpu_time(&envoy)? - cpu) / 3;
         let gained_bytes = envoy.resident_bytes()?.saturating_sub(memory);
         loads.push(Load { shape: format!("{count} {noun}"), bytes: policy.len(), cpu, in_force, gained_bytes });
@@ -43,7 +46,7 @@ pub async fn measure(backends: &[Backend]) -> anyhow::Result<Vec<Load>> {
     Ok(loads)
 }
 
-/// A policy of this size.
+/// Makes a policy with this number of things.
 type Shape = fn(usize) -> Value;
 
 /// Policies that grow in one direction.
@@ -62,7 +65,7 @@ fn shapes() -> [(&'static str, Shape); 4] {
             json!({ "endpoints": [{ "name": "e", "traffic": { "v1": 1 }, "cohorts": cohorts }] })
         }),
         ("backends of one endpoint", |count| {
-            // The largest name first: what sorts them has the most to do.
+            // The largest name first, the worst case for sorting.
             let share = |n: usize| (format!("backend-{:06}", count - n), json!(1.0 / count as f64));
             let traffic: serde_json::Map<_, _> = (0..count).map(share).collect();
             json!({ "endpoints": [{ "name": "e", "traffic": traffic }] })

@@ -12,10 +12,10 @@ use testbed::statistics::quantile;
 use crate::policies::Load;
 use crate::scenarios::{Bound, Scenario};
 
-/// How much a count may be over its bound: what counts wobble by, several times.
+/// The factor by which a count may exceed its bound: several times the variation of counts.
 const TOLERANCE: f64 = 1.03;
 
-/// All that was measured.
+/// All measurements.
 pub struct Report {
     rows: Vec<Row>,
     machine: String,
@@ -33,7 +33,7 @@ struct Row {
     times: Option<Times>,
 }
 
-/// Slices of a scenario, in the order in which they were measured.
+/// The slices of a scenario, in the order of measurement.
 #[derive(Default)]
 pub struct Times {
     pub cpu_us: Vec<f64>,
@@ -52,14 +52,14 @@ impl Report {
         Ok(Self { rows: Vec::new(), machine, module_bytes: fs::metadata(filter)?.len(), loads: Vec::new() })
     }
 
-    /// Takes up the instructions for each request of a scenario.
+    /// Adds the instructions per request of a scenario.
     pub fn count(&mut self, scenario: &Scenario, instructions: f64) {
         let Scenario { name, baseline, bound, reached, .. } = scenario;
         let (baseline, bound, reached) = (*baseline, *bound, *reached);
         self.rows.push(Row { name, baseline, instructions, bound, reached, times: None });
     }
 
-    /// Takes up the times of a scenario that was counted.
+    /// Adds the times of a scenario whose instructions are there already.
     pub fn time(&mut self, scenario: &Scenario, times: Times) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.name == scenario.name) {
             row.times = Some(times);
@@ -70,7 +70,7 @@ impl Report {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// The instructions that a scenario adds to the plain route with the same requests.
+    /// The instructions that a scenario adds to those of the plain route with the same requests.
     fn added(&self, row: &Row) -> Option<f64> {
         Some(row.instructions - self.row(row.baseline?)?.instructions)
     }
@@ -82,7 +82,7 @@ impl Report {
         }
     }
 
-    /// Whether every bound is kept, or at least what was reached.
+    /// Whether every scenario keeps its bound, or is no worse than before.
     pub fn is_good(&self) -> bool {
         let is_kept = |row: &Row| match (self.added(row), self.allowed(row)) {
             (Some(added), Some(allowed)) => added <= row.reached.unwrap_or(allowed).max(allowed) * TOLERANCE,
@@ -91,7 +91,7 @@ impl Report {
         self.rows.iter().all(is_kept)
     }
 
-    /// The tables: without those that were not measured.
+    /// The tables, without columns that were not measured.
     pub fn markdown(&self) -> String {
         let has_times = self.rows.iter().any(|row| row.times.is_some());
         let mut heads = vec!["", "instructions", "added", "goal"];
@@ -129,7 +129,8 @@ impl Report {
         text
     }
 
-    /// The median difference to the baseline's slice of the same round, with its interval; of a baseline the median.
+    /// The median difference to the baseline's slice of the same round, with its interval. For a
+    /// baseline itself, the median.
     fn paired(&self, row: &Row, values: fn(&Times) -> &Vec<f64>) -> String {
         let Some(times) = row.times.as_ref().map(values) else { return String::new() };
         let baseline = row.baseline.and_then(|name| Some(values(self.row(name)?.times.as_ref()?)));

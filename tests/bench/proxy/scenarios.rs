@@ -1,4 +1,4 @@
-//! What is compared.
+//! The scenarios that are compared.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,9 @@ use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
+use testbed::bootstrap::{connection_manager, http_filters, routes};
 use testbed::client::{Answer, Client};
-use testbed::envoy::{Setup, connection_manager, routes};
+use testbed::envoy::Setup;
 
 /// The backends of all scenarios.
 pub const BACKENDS: [&str; 3] = ["v1", "v2", "dark"];
@@ -18,10 +19,10 @@ pub const BACKENDS: [&str; 3] = ["v1", "v2", "dark"];
 /// A proxy and the requests that it gets.
 pub struct Scenario {
     pub name: &'static str,
-    /// The plain route with the same requests; `None` for a plain route.
+    /// The plain route with the same requests, or `None` for a plain route.
     pub baseline: Option<&'static str>,
     pub bound: Option<Bound>,
-    /// The instructions that may be added although the bound is lower: what was reached.
+    /// The best count so far, if the bound has not been reached yet.
     pub reached: Option<f64>,
     policy: String,
     module: Option<PathBuf>,
@@ -29,12 +30,12 @@ pub struct Scenario {
     body: Body,
 }
 
-/// What the instructions that are added may come to.
+/// The bound of the instructions that a scenario may add.
 #[derive(Clone, Copy)]
 pub enum Bound {
-    /// So many.
+    /// This many.
     AtMost(f64),
-    /// Those of another scenario, times a factor, and so many more.
+    /// The instructions of another scenario times a factor, plus this many.
     Beside(&'static str, f64, f64),
 }
 
@@ -43,9 +44,9 @@ pub enum Bound {
 enum Body {
     /// GET.
     None,
-    /// POST, with so many bytes in one piece.
+    /// POST, with this many bytes in one piece.
     Small(usize),
-    /// POST, chunk by chunk.
+    /// POST, with this many chunks of this size.
     Chunks(usize, usize),
 }
 
@@ -74,7 +75,7 @@ pub fn all(empty: &Path) -> Vec<Scenario> {
     let with =
         |responses: bool, endpoint: Value| json!({ "metrics": { "responses": responses }, "endpoints": [endpoint] });
     let ranker = json!({ "name": "ranker", "route": "/rank", "traffic": split });
-    // With this salt a tenth of the users that are counted is copied, exactly.
+    // With this salt exactly a tenth of the counted requests are copied.
     let shadowed = |fraction: f64| {
         let mut ranker = ranker.clone();
         ranker["affinity"] = json!({ "salt": "275" });
@@ -126,7 +127,7 @@ pub fn all(empty: &Path) -> Vec<Scenario> {
     ]
 }
 
-/// Fifty endpoints with ten cohorts each. The requests are of the last cohort of the last endpoint.
+/// Fifty endpoints with ten cohorts each. The requests are in the last cohort of the last endpoint.
 fn many(split: &Value) -> Value {
     let cohort = |n: u32| json!({ "name": format!("c{n}"), "match": { "headers": [{ "name": "x-cohort", "exact": n.to_string() }] }, "traffic": split });
     let endpoint = |n: u32| {
@@ -136,16 +137,14 @@ fn many(split: &Value) -> Value {
     json!({ "metrics": { "responses": false }, "endpoints": (0..50).map(endpoint).collect::<Vec<_>>() })
 }
 
-/// Replaces all routes by one that the routing header does not steer.
+/// Replaces all routes by one that ignores the routing header.
 fn route(bootstrap: &mut Value, route: Value) {
     connection_manager(bootstrap)["early_header_mutation_extensions"] = json!([]);
     *routes(bootstrap) = vec![json!({ "match": { "prefix": "/" }, "route": route })];
 }
 
 fn without_filter(bootstrap: &mut Value) {
-    if let Some(filters) = connection_manager(bootstrap)["http_filters"].as_array_mut() {
-        filters.remove(0);
-    }
+    http_filters(bootstrap).remove(0);
 }
 
 fn shipped(bootstrap: &mut Value) {
@@ -186,22 +185,22 @@ fn lua(bootstrap: &mut Value) {
   local cluster = math.random() < 0.9 and 'v1' or 'v2'
   handle:headers():replace('x-traffic-cluster', cluster)
 end";
-    connection_manager(bootstrap)["http_filters"][0] = json!({ "name": "lua", "typed_config": {
+    http_filters(bootstrap)[0] = json!({ "name": "lua", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
         "default_source_code": { "inline_string": CODE } } });
 }
 
 impl Scenario {
-    /// The proxy: one worker.
+    /// The proxy of the scenario, with one worker.
     pub fn setup(&self, backends: &[Backend], callgrind: bool) -> Setup {
         let (adapt, module) = (self.adapt, self.module.clone());
         Setup { adapt, module, callgrind, ..Setup::new(self.policy.clone(), backends) }
     }
 
-    /// Sends a request of the user of this number.
+    /// Sends a request of the user with this number.
     pub async fn send(&self, client: &Client, user: u64) -> anyhow::Result<Answer> {
         let user = format!("user-{user}");
-        // As many as a browser's or a service's.
+        // About as many headers as browsers and services send.
         let headers = [
             ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
             ("accept", "application/json"),

@@ -1,4 +1,5 @@
-//! CPU time, throughput and latency: slices of all scenarios in turn, so that what else the machine does hits them alike.
+//! CPU time, throughput and latency. All scenarios take turns in slices, so that other work on the
+//! machine affects them alike.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use testbed::statistics::quantile;
 use crate::report::{Report, Times};
 use crate::scenarios::Scenario;
 
-/// Measures all scenarios, whose proxies are up at the same time.
+/// Measures all scenarios. Their proxies are up at the same time.
 pub async fn measure(scenarios: &[Scenario], backends: &[Backend], report: &mut Report) -> anyhow::Result<()> {
     const CPU_ROUNDS: usize = 40;
     const LATENCY_ROUNDS: usize = 15;
@@ -61,8 +62,8 @@ async fn closed_loop(scenario: &Scenario, client: &Client, count: u64) -> anyhow
     futures_util::future::try_join_all(lanes).await.map(drop)
 }
 
-/// Sends 1,000 requests in a second, each at its time whatever became of the others, and returns how long each took, in
-/// microseconds.
+/// Sends 1,000 requests in a second, each at its own time, whether or not others are answered.
+/// Returns the latencies in microseconds.
 async fn fixed_rate(scenario: &Scenario, client: &Client) -> anyhow::Result<Vec<f64>> {
     const REQUESTS: u32 = 1000;
     let period = Duration::from_secs(1) / REQUESTS;
@@ -70,7 +71,7 @@ async fn fixed_rate(scenario: &Scenario, client: &Client) -> anyhow::Result<Vec<
     let requests = (0..REQUESTS).map(|n| async move {
         let due = start + period * n;
         tokio::time::sleep_until(due).await;
-        // Not from when it was due: by how much the sender is late is none of the proxy's doing.
+        // Counted from here, since the proxy is not to blame for a late sender.
         let sent = Instant::now();
         scenario.send(client, u64::from(n)).await?;
         anyhow::Ok(sent.elapsed().as_secs_f64() * 1e6)

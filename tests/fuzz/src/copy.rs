@@ -1,4 +1,4 @@
-//! Headers of copies.
+//! The headers of copies.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,8 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     Policy::from_json(json.as_bytes()).unwrap().policy
 });
 
-/// A copy bears what its request bears, in order, but for what no copy bears and what its shadow changes; all of it UTF-8.
+/// A copy has the headers of its request in order, except for those that no copy has and those that
+/// its shadow changes. All of them are UTF-8.
 pub fn copy(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let Ok(mut request) = AnyRequest::arbitrary(&mut bytes) else { return };

@@ -4,9 +4,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use policy::{Decision, Policy, Reason};
 use serde_json::{Map, Value, json};
 
-use crate::request::{AnyRequest, TEXTS};
+use crate::request::{AnyRequest, VALUES};
 
-/// A valid policy of any content decides about any request: the same each time, by what the policy says, and as it explains.
+/// Any valid policy decides about any request: each time the same, within the policy, and as its
+/// explanation says.
 pub fn decide(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let Ok(document) = document(&mut bytes) else { return };
@@ -26,11 +27,12 @@ pub fn decide(data: &[u8]) {
     assert!(explanation.endpoints.last().unwrap().holds());
     assert!(explanation.endpoints.iter().rev().skip(1).all(|trial| !trial.holds()));
     assert_eq!(explanation.cohorts.iter().any(|trial| trial.holds()), decision.cohort.is_some());
-    is_by_the_policy(&document, &policy, &decision);
+    check_within(&document, &policy, &decision);
 }
 
-/// The backend has a share in the traffic of the endpoint or cohort, and so on.
-fn is_by_the_policy(document: &Value, policy: &Policy, decision: &Decision<'_>) {
+/// Checks that the policy has the decision: a backend with a share, shadows with a fraction, and so
+/// on.
+fn check_within(document: &Value, policy: &Policy, decision: &Decision<'_>) {
     let find =
         |list: &Value, name: &str| list.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     let endpoint = find(&document["endpoints"], &decision.endpoint.name);
@@ -38,18 +40,18 @@ fn is_by_the_policy(document: &Value, policy: &Policy, decision: &Decision<'_>) 
         Some(cohort) => find(&endpoint["cohorts"], &cohort.name),
         None => endpoint.clone(),
     };
-    let share = place["traffic"][decision.backend.name.as_str()].as_f64();
+    let share = place["traffic"][&*decision.backend.name].as_f64();
     assert!(share.is_some_and(|share| share > 0.0), "{} has no share", decision.backend.name);
-    assert!(decision.choice < policy.choices());
+    assert!(decision.choice.index() < policy.choices());
     assert_eq!(decision.set_cookie.is_some(), decision.reason == Reason::Generated);
     for shadow in decision.shadows.iter().chain(decision.skipped.iter().map(|(shadow, _)| shadow)) {
-        let of = |place: &Value| place["shadow"][shadow.backend.name.as_str()]["fraction"].as_f64();
+        let of = |place: &Value| place["shadow"][&*shadow.backend.name]["fraction"].as_f64();
         let fraction = decision.cohort.and_then(|_| of(&place)).or(of(&endpoint));
         assert!(fraction.is_some_and(|fraction| fraction > 0.0), "{} has no fraction", shadow.backend.name);
     }
 }
 
-/// A valid policy.
+/// Any valid policy.
 fn document(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     let mut endpoints = Vec::new();
     for n in 0..bytes.int_in_range(1..=4)? {
@@ -106,7 +108,7 @@ fn matching(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     for _ in 0..bytes.int_in_range(1..=2)? {
         let mut all = Map::new();
         for _ in 0..bytes.int_in_range(0..=2)? {
-            let text = *bytes.choose(&TEXTS)?;
+            let text = *bytes.choose(&VALUES)?;
             let kind = *bytes.choose(&["exact", "prefix", "suffix", "contains", "regex"])?;
             let (flag, other): (bool, bool) = bytes.arbitrary()?;
             let value = |name: &str| json!([{ "name": name, kind: text, "ignore_case": flag, "invert": other }]);

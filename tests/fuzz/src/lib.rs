@@ -1,8 +1,8 @@
-//! What must hold for any bytes. Each function takes a fuzzer's bytes and panics where something does not hold.
+//! Properties that hold for any bytes. Each check takes the bytes of a fuzzer, and panics if its
+//! property does not hold.
 //!
-//! `make test` runs them over the seeds and many changes of them, `make fuzz` under libFuzzer for as long as it is told to.
-
-#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
+//! `make test` runs the checks over the seeds and many changes of them. `make fuzz` runs them under
+//! libFuzzer.
 
 mod copy;
 mod decide;
@@ -16,8 +16,8 @@ pub use decide::decide;
 pub use policy::policy;
 pub use values::values;
 
-/// A check, by name.
+/// A check of one property.
 pub type Check = fn(&[u8]);
 
-/// All checks.
+/// All checks, by name.
 pub const CHECKS: [(&str, Check); 4] = [("policy", policy), ("decide", decide), ("values", values), ("copy", copy)];

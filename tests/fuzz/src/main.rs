@@ -1,7 +1,5 @@
-//! Between the seeds and libFuzzer, which has them as files: `write FOLDER` writes them there, `keep FOLDER` takes over what is
-//! there; a folder in it for each check.
-
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a tool of the tests, with one user: the Makefile")]
+//! Exchanges seeds with libFuzzer, which keeps each in a file: `write FOLDER` writes them, and
+//! `keep FOLDER` reads them back. The folder contains a folder for each check.
 
 use std::path::PathBuf;
 

@@ -1,17 +1,20 @@
-//! Requests made of a fuzzer's bytes.
+//! Requests made from the bytes of a fuzzer.
 
 use arbitrary::{Arbitrary, Unstructured};
 use policy::Request;
 
-/// A request of any content.
+/// A request with any content.
 #[derive(Debug)]
 pub struct AnyRequest {
+    /// The headers, pseudo-headers among them.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// The client's address, or anything in its place.
     pub source: Option<Vec<u8>>,
+    /// The value of every property.
     pub property: Option<Vec<u8>>,
 }
 
-/// Names that policies of the checks ask for, so that bytes find them.
+/// The headers that policies of the checks ask for, so that a few bytes can name them.
 pub const NAMES: [&str; 12] = [
     ":path",
     ":method",
@@ -27,8 +30,8 @@ pub const NAMES: [&str; 12] = [
     "x-traffic-cluster",
 ];
 
-/// Texts that are likely to match something, or to come close.
-pub const TEXTS: [&str; 12] =
+/// Values that match something, or nearly do.
+pub const VALUES: [&str; 12] =
     ["/", "/a", "/a/b", "/ab", "GET", "a.example.com:80", "a=1; b=2", "a", "1", "websocket", "application/grpc", "v1"];
 
 impl<'a> Arbitrary<'a> for AnyRequest {
@@ -44,9 +47,9 @@ impl<'a> Arbitrary<'a> for AnyRequest {
     }
 }
 
-/// Any bytes, or one of the texts.
+/// Any bytes, or one of the values.
 fn value(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
-    Ok(if bytes.arbitrary()? { bytes.choose(&TEXTS)?.as_bytes().to_vec() } else { bytes.arbitrary()? })
+    Ok(if bytes.arbitrary()? { bytes.choose(&VALUES)?.as_bytes().to_vec() } else { bytes.arbitrary()? })
 }
 
 fn source(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {

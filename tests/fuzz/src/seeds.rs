@@ -1,26 +1,26 @@
-//! Bytes to begin with.
+//! Seeds: the bytes that a fuzzer starts from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What a check begins with: what fuzzers found worth keeping, and what the tables of the tests have.
+/// The seeds of a check: those that fuzzers have found, and those in the tests' tables.
 pub fn seeds(check: &str) -> Vec<Vec<u8>> {
     let texts: Vec<String> = serde_json::from_value(parse(&file_of(check))).unwrap();
     let kept = texts.iter().map(|text| text.chars().map(|byte| u8::try_from(byte).unwrap()).collect());
     kept.chain(of_tables(check)).collect()
 }
 
-/// The policies of the tables of cases and those that are refused.
+/// The policies in the tables of cases and of refusals.
 fn of_tables(check: &str) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     if check == "policy" {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for table in files(&tests.join("cases")) {
+        let data = data();
+        for table in files(&data.join("cases")) {
             seeds.push(parse(&table)["policy"].to_string().into_bytes());
         }
-        for refusal in parse(&tests.join("refusals.json")).as_array().unwrap() {
+        for refusal in parse(&data.join("refusals.json")).as_array().unwrap() {
             let text = refusal["text"].as_str().map(str::to_owned);
             seeds.push(text.unwrap_or_else(|| refusal["policy"].to_string()).into_bytes());
         }
@@ -28,7 +28,7 @@ fn of_tables(check: &str) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Writes the seeds of a check into a folder, where libFuzzer reads them.
+/// Writes the seeds of a check into a folder for libFuzzer.
 pub fn write(check: &str, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for (number, seed) in seeds(check).iter().enumerate() {
@@ -36,8 +36,8 @@ pub fn write(check: &str, folder: &Path) {
     }
 }
 
-/// Keeps what libFuzzer has left in a folder as the seeds of a check, but for what the tables have, and what is long: the fuzzer
-/// makes it of the others again.
+/// Keeps the files in a folder as the seeds of a check, except for those in the tables and for long
+/// ones, which the fuzzer makes again from the others.
 pub fn keep(check: &str, folder: &Path) {
     const LONGEST: usize = 200;
     let mut seeds: Vec<_> = files(folder).iter().map(|file| fs::read(file).unwrap()).collect();
@@ -50,16 +50,21 @@ pub fn keep(check: &str, folder: &Path) {
     fs::write(file_of(check), serde_json::to_string_pretty(&texts).unwrap() + "\n").unwrap();
 }
 
-/// The file with the seeds of a check. Each character stands for one byte.
+/// The file with the seeds of a check, in which each character stands for one byte.
 fn file_of(check: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(check).with_extension("json")
+    data().join("seeds").join(check).with_extension("json")
+}
+
+/// The folder `tests/data`.
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("data")
 }
 
 fn parse(file: &Path) -> Value {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// In order of their names, so that each run has the same.
+/// The files in a folder, in order of their names, so that each run has the same order.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -6,7 +6,7 @@ use policy::Policy;
 
 use crate::request::AnyRequest;
 
-/// Cohorts that look at one cookie and one parameter, and a key in each.
+/// A policy with cohorts for one cookie and one parameter, and with a key in each.
 static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     let json = r#"{"endpoints": [{
         "name": "e", "traffic": {"a": 0.5, "b": 0.5},
@@ -19,8 +19,8 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     Policy::from_json(json.as_bytes()).unwrap().policy
 });
 
-/// A cookie and a parameter are found where the plainest reading of any bytes finds them. The first byte says where the bytes
-/// are divided into a path and a cookie header.
+/// The core finds a cookie and a parameter where the plainest parser finds them. The first byte
+/// says where to divide the others into a path and a cookie header.
 pub fn values(data: &[u8]) {
     let Some((at, rest)) = data.split_first() else { return };
     let (path, cookies) = rest.split_at(rest.len() * usize::from(*at) / 256);

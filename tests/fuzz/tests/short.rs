@@ -1,6 +1,5 @@
-//! Each check for a moment: over seeds, and over changes of them that are the same in every run.
-
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+//! A short run of each check: over the seeds, and over changes of them that are the same in every
+//! run.
 
 /// SplitMix64.
 struct Random(u64);
@@ -18,7 +17,7 @@ impl Random {
         (0..length).map(|_| self.below(256) as u8).collect()
     }
 
-    /// A few bytes of `seed` changed, moved, left out or put in.
+    /// `seed` with a few bytes changed, moved, removed or inserted.
     fn change(&mut self, seed: &[u8]) -> Vec<u8> {
         let mut bytes = seed.to_vec();
         for _ in 0..=self.below(4) {
@@ -38,12 +37,12 @@ impl Random {
 }
 
 #[test]
-fn what_must_hold_holds() {
+fn each_property_holds_for_seeds_and_changes_of_them() {
     const CHANGES: usize = 20_000;
     let mut random = Random(1);
     for (name, check) in fuzz::CHECKS {
         let seeds = fuzz::seeds::seeds(name);
-        assert!(name != "policy" || seeds.len() >= 10, "the tables of cases have policies");
+        assert!(name != "policy" || seeds.len() >= 10, "the tables have no policies");
         seeds.iter().for_each(|seed| check(seed));
         for _ in 0..CHANGES {
             let bytes = if seeds.is_empty() {

@@ -1,0 +1,16 @@
+//! The real filter in a real Envoy, over real sockets.
+
+mod access_log;
+mod claims;
+mod cohorts;
+mod control_plane;
+mod cookies;
+mod labels;
+mod metrics;
+mod model;
+mod module;
+mod reload;
+mod routing;
+mod shadow;
+mod split;
+mod tables;
