@@ -80,11 +80,11 @@ lint: wasm-target .tools/cargo/bin/cargo-deny ## check formatting, lints (native
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo clippy --package filter --target wasm32-wasip1 -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --package policy --package trafficctl --package release --no-deps --document-private-items
-	.tools/cargo/bin/cargo-deny --workspace check --config .deny.toml licenses sources
-	.tools/cargo/bin/cargo-deny --manifest-path src/filter/Cargo.toml --exclude-dev --target wasm32-wasip1 check --config $(CURDIR)/.deny.toml bans
+	.tools/cargo/bin/cargo-deny --workspace check licenses sources
+	.tools/cargo/bin/cargo-deny --manifest-path src/filter/Cargo.toml --exclude-dev --target wasm32-wasip1 check bans
 
 advisories: .tools/cargo/bin/cargo-deny ## look the dependencies up in RustSec's database, which is fetched from its repository
-	.tools/cargo/bin/cargo-deny --workspace check --config .deny.toml advisories
+	.tools/cargo/bin/cargo-deny --workspace check advisories
 
 build: wasm-target binaryen ## build the filter: target/wasm32-wasip1/release/traffic_policy.wasm
 	cargo build --locked --release --package filter --target wasm32-wasip1
