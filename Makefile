@@ -58,7 +58,7 @@ prove: tools ## run `make test` with many more random cases, and all checks that
 coverage: .tools/cargo/bin/cargo-llvm-cov ## measure the lines of the core that tests without Envoy run: at least 95 %
 	rustup component add llvm-tools
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo llvm-cov --package policy --package tests --lib --test core \
-		--ignore-filename-regex '/tests/' --fail-under-lines 95
+		--ignore-filename-regex '^$(CURDIR)/tests/' --fail-under-lines 95
 
 miri: ## run the core's unit tests in an interpreter that finds undefined behaviour
 	rustup toolchain install $(MIRI) --profile minimal --component miri,rust-src

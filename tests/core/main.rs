@@ -1,5 +1,5 @@
-//! The core alone, natively: what it decides, what it refuses, where it places keys, and what a
-//! decision costs.
+//! The core alone, natively: its decisions, its refusals, the placement of keys, and the cost of a
+//! decision.
 //!
 //! Nothing here starts Envoy, so `make coverage` and `make mutants` run this target.
 

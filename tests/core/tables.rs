@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::{Copied, Decision, Explanation, Policy, Reason};
 use testbed::cases::{self, Expected, Table};
 
-/// Draws that each case is decided with: what a case expects must not depend on the draw.
+/// The draws for each case, whose expectation must not depend on them.
 const DRAWS: [u64; 4] = [0, 1, u64::MAX, 0x0123_4567_89ab_cdef];
 
 fn policy_of(table: &Table) -> Policy {

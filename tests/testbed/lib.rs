@@ -1,4 +1,4 @@
-//! A real Envoy with the real filter, and what tests, the demo and the benchmark need around it.
+//! A real Envoy with the real filter, and the surroundings that tests, demo and benchmark need.
 //!
 //! Start with [`envoy::Envoy`]: it runs the project's own `envoy/envoy.yaml` with free ports and
 //! with the [`backend::Backend`]s of the caller. [`client::Client`] and [`load`] send requests,
