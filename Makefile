@@ -64,7 +64,7 @@ miri: ## run the core's unit tests in an interpreter that finds undefined behavi
 	rustup toolchain install $(MIRI) --profile minimal --component miri,rust-src
 	cargo +$(MIRI) miri test --package policy --lib
 
-mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and check that a test fails each time (an hour)
+mutants: .tools/bin/cargo-mutants ## change the core in many ways, one at a time, and check that a test fails each time (two hours)
 	PATH=$(CURDIR)/.tools/bin:$$PATH cargo mutants
 
 # There is no binary of it, and building it takes minutes.

@@ -26,3 +26,29 @@ impl Policy {
         Ok(Parsed { policy, warnings })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(json: &str) -> u64 {
+        Policy::from_json(json.as_bytes()).unwrap().policy.hash
+    }
+
+    #[test]
+    fn the_hash_depends_on_what_the_document_says_and_not_on_its_layout() {
+        let compact = hash(r#"{"endpoints":[{"name":"e","traffic":{"a":0.5,"b":0.5}}]}"#);
+        let spread = hash(r#"{ "endpoints": [ { "traffic": { "b": 5e-1, "a": 0.50 }, "name": "e" } ] }"#);
+        assert_eq!(compact, spread);
+        assert_ne!(compact, hash(r#"{"endpoints":[{"name":"e","traffic":{"a":0.4,"b":0.6}}]}"#));
+    }
+
+    #[test]
+    fn a_double_holds_the_hash() {
+        for share in 1..50 {
+            let rest = 100 - share;
+            let json = format!(r#"{{"endpoints": [{{"name": "e", "traffic": {{"a": {share}, "b": {rest}}}}}]}}"#);
+            assert!(hash(&json) < 1 << 53, "{json}");
+        }
+    }
+}

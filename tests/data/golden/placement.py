@@ -98,7 +98,7 @@ shadows = [
     for draw in draws(40)
 ]
 made = (
-    "Made by tests/golden/placement.py, an implementation of its own, written from the words of the README. "
+    "Made by tests/data/golden/placement.py, an implementation of its own, written from the words of the README. "
     "All 64-bit numbers are in hexadecimal. points: the point of a salt and a key; choices: the backend that serves a "
     "point; shadows: whether a request with this draw is copied. Python's logarithm is the C library's; where it "
     "differs from the filter's in the last bit, no vector here is near enough to a tie to tell."
