@@ -102,21 +102,20 @@ name! {
 }
 
 fn word<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
-    let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+    let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if is_made_of(name, NAME_BYTES, is_name_char) {
         return Ok(name);
     }
-    let remedy = "use 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
+    let remedy = format!("use 1 to {NAME_BYTES} characters of A-Z, a-z, 0-9, _ and -");
     Err(Fault::new(format!("{name:?} is not a name for {what}"), remedy))
 }
 
 /// Backends and clusters are header values and parts of metric names.
 fn printable<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
-    let is_name_char = |byte: u8| byte.is_ascii_graphic() && byte != b';';
-    if (1..=BACKEND_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+    if is_made_of(name, BACKEND_BYTES, |byte| byte.is_ascii_graphic() && byte != b';') {
         return Ok(name);
     }
-    let remedy = "use 1 to 255 printable ASCII characters without spaces and semicolons";
+    let remedy = format!("use 1 to {BACKEND_BYTES} printable ASCII characters without spaces and semicolons");
     Err(Fault::new(format!("{name:?} is not a name for a {what}"), remedy))
 }
 
@@ -140,16 +139,21 @@ fn method(name: &str) -> Result<&str, Fault> {
 
 fn filter_state(name: &str) -> Result<&str, Fault> {
     let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_name_char) {
+    if is_made_of(name, NAME_BYTES, is_name_char) {
         return Ok(name);
     }
-    let remedy = "use 1 to 64 characters of A-Z, a-z, 0-9, _, - and ., as in \"traffic_policy\"";
+    let remedy = format!("use 1 to {NAME_BYTES} characters of A-Z, a-z, 0-9, _, - and ., as in \"traffic_policy\"");
     Err(Fault::new(format!("{name:?} is not a name for a filter state"), remedy))
+}
+
+/// Whether `name` has 1 to `max` bytes, all of which are `allowed`.
+fn is_made_of(name: &str, max: usize, allowed: impl Fn(u8) -> bool) -> bool {
+    (1..=max).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 fn token(name: &str, fault: impl FnOnce() -> Fault) -> Result<&str, Fault> {
     let is_token_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_token = !name.is_empty() && name.bytes().all(is_token_char);
+    let is_token = is_made_of(name, usize::MAX, is_token_char);
     if is_token { Ok(name) } else { Err(fault()) }
 }
 

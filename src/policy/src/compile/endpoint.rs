@@ -1,5 +1,7 @@
 //! Endpoints and cohorts, checked and made ready.
 
+use std::sync::Arc;
+
 use super::shadow::{Entries, Shadows};
 use super::traffic::Backends;
 use super::{affinity, matching};
@@ -87,7 +89,7 @@ impl Compiler<'_> {
         self.backends.traffic(&at.member("traffic"), shares, self.errors)
     }
 
-    fn plan(&mut self, traffic: Traffic, shadows: Vec<std::sync::Arc<Shadow>>) -> Plan {
+    fn plan(&mut self, traffic: Traffic, shadows: Vec<Arc<Shadow>>) -> Plan {
         let first_choice = ChoiceId::from(self.choices);
         self.choices += traffic.count();
         Plan { traffic, first_choice, shadows }

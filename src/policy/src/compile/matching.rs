@@ -1,7 +1,7 @@
 //! Matches, checked and made ready.
 
 use super::comparison;
-use crate::config::{MatchConfig, MatchFields, PathFields, ValueFields};
+use crate::config::{MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
 use crate::finding::{Errors, Fault};
 use crate::matching::{AllOf, Cidr, HostPattern, Kind, Match, PathRule, Rule, Text};
 use crate::names::Method;
@@ -39,24 +39,25 @@ fn add_rules(at: &At<'_>, fields: &MatchFields, rules: &mut Vec<Rule>, errors: &
         let patterns = list(&at.member("hosts"), patterns, "a host", errors, HostPattern::parse);
         rules.push(Rule::Hosts(patterns));
     }
-    add_values(&at.member("headers"), headers.as_ref(), rules, errors, |name, at, errors| {
-        errors.accept(at, comparison::header(name)).map(Source::Header)
-    });
-    add_values(&at.member("cookies"), cookies.as_ref(), rules, errors, |name, at, errors| {
-        errors.accept(at, name.parse()).map(Source::Cookie)
-    });
-    add_values(&at.member("query"), query.as_ref(), rules, errors, |name, _, _| Some(Source::Query(name.to_owned())));
+    let header = |value: &ValueFields| comparison::header(&value.name).map(Source::Header);
+    let cookie = |value: &ValueFields| value.name.parse().map(Source::Cookie);
+    let parameter = |value: &ValueFields| Ok(Source::Query(value.name.clone()));
+    let property = |value: &PropertyFields| comparison::property(&value.path).map(Source::Property);
+    add_values(&at.member("headers"), headers.as_deref(), ("name", header), ValueFields::text, rules, errors);
+    add_values(&at.member("cookies"), cookies.as_deref(), ("name", cookie), ValueFields::text, rules, errors);
+    add_values(&at.member("query"), query.as_deref(), ("name", parameter), ValueFields::text, rules, errors);
     if let Some(networks) = source_ip {
         let networks = list(&at.member("source_ip"), networks, "a network", errors, Cidr::parse);
         rules.push(Rule::SourceIp(networks));
     }
-    let at = at.member("properties");
-    check_conditions(&at, properties.as_ref(), errors);
-    for (n, property) in properties.iter().flatten().enumerate() {
-        let at = at.element(n);
-        let path = errors.accept(&at.member("path"), comparison::property(&property.path));
-        rules.extend(comparison::rule(&at, path.map(Source::Property), &property.text(), errors));
-    }
+    add_values(
+        &at.member("properties"),
+        properties.as_deref(),
+        ("path", property),
+        PropertyFields::text,
+        rules,
+        errors,
+    );
 }
 
 /// A path prefix that ends at a segment.
@@ -118,23 +119,22 @@ fn list<T>(
     items.iter().enumerate().filter_map(|(n, item)| errors.accept(&at.element(n), parse(item))).collect()
 }
 
-fn add_values(
+/// Adds a rule for each value of a list, which must not be empty: `source` reads its source from a
+/// field, and `text` its comparison.
+fn add_values<T>(
     at: &At<'_>,
-    values: Option<&Vec<ValueFields>>,
+    values: Option<&[T]>,
+    (field, source): (&str, impl Fn(&T) -> Result<Source, Fault>),
+    text: impl Fn(&T) -> TextFields<'_>,
     rules: &mut Vec<Rule>,
     errors: &mut Errors,
-    source: impl Fn(&str, &At<'_>, &mut Errors) -> Option<Source>,
 ) {
-    check_conditions(at, values, errors);
+    if values.is_some_and(<[T]>::is_empty) {
+        errors.refuse(at, "the list is empty", "name a condition, or remove the field");
+    }
     for (n, value) in values.into_iter().flatten().enumerate() {
         let at = at.element(n);
-        let source = source(&value.name, &at.member("name"), errors);
-        rules.extend(comparison::rule(&at, source, &value.text(), errors));
-    }
-}
-
-fn check_conditions<T>(at: &At<'_>, conditions: Option<&Vec<T>>, errors: &mut Errors) {
-    if conditions.is_some_and(Vec::is_empty) {
-        errors.refuse(at, "the list is empty", "name a condition, or remove the field");
+        let source = errors.accept(&at.member(field), source(value));
+        rules.extend(comparison::rule(&at, source, &text(value), errors));
     }
 }

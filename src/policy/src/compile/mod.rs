@@ -22,25 +22,17 @@ use crate::shadow::MARKER;
 ///
 /// `hash` is that of the document, of 64 bits.
 pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<Finding>), Refused> {
-    let (root, mut errors) = (At::Root, Errors::default());
-    let routing_header = {
-        let name = config.routing_header.as_deref().unwrap_or(limits::ROUTING_HEADER);
-        errors.accept(&root.member("routing_header"), own_header(name))
-    };
-    let mut optional = |field, value: &Option<String>| {
-        let name = value.as_deref()?;
-        errors.accept(&root.member(field), own_header(name))
-    };
-    let response_header = optional("response_header", &config.response_header);
-    let request_header = optional("request_header", &config.request_header);
+    let mut errors = Errors::default();
+    let routing_header = config.routing_header.as_deref().or(Some(limits::ROUTING_HEADER));
+    let routing_header = field("routing_header", routing_header, own_header, &mut errors);
+    let response_header = field("response_header", config.response_header.as_deref(), own_header, &mut errors);
+    let request_header = field("request_header", config.request_header.as_deref(), own_header, &mut errors);
     if let Some(header) = request_header.as_ref().filter(|header| Some(*header) == routing_header.as_ref()) {
         let fault = Fault::new(format!("{header:?} is the routing header"), "choose a header of its own");
-        errors.add(&root.member("request_header"), fault.of(Kind::Conflict));
+        errors.add(&At::Root.member("request_header"), fault.of(Kind::Conflict));
     }
-    let filter_state = config.filter_state.as_deref();
-    let filter_state = filter_state.and_then(|name| errors.accept(&root.member("filter_state"), name.parse()));
-    let default_cluster = config.default_cluster.as_deref();
-    let default_cluster = default_cluster.and_then(|name| errors.accept(&root.member("default_cluster"), name.parse()));
+    let filter_state = field("filter_state", config.filter_state.as_deref(), str::parse, &mut errors);
+    let default_cluster = field("default_cluster", config.default_cluster.as_deref(), str::parse, &mut errors);
     check_backends(config, &mut errors);
     let endpoints = endpoint::endpoints(config, routing_header.as_ref(), &mut errors);
     let routing_header = errors.finish(routing_header)?;
@@ -58,6 +50,16 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
         endpoints,
     };
     Ok((policy, warnings))
+}
+
+/// A name in a field of the document; `None` if it is absent or wrong.
+fn field<N>(
+    field: &str,
+    name: Option<&str>,
+    parse: impl FnOnce(&str) -> Result<N, Fault>,
+    errors: &mut Errors,
+) -> Option<N> {
+    errors.accept(&At::Root.member(field), parse(name?))
 }
 
 fn check_backends(config: &PolicyConfig, errors: &mut Errors) {

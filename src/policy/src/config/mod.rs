@@ -16,10 +16,12 @@ mod unreadable;
 
 use from_node::object;
 
+#[cfg(feature = "schema")]
+use crate::limits::NAME_BYTES;
 use crate::named::Named;
 
 pub(crate) use affinity::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite};
-pub(crate) use matching::{MatchConfig, MatchFields, PathFields, TextFields, ValueFields};
+pub(crate) use matching::{MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
 pub(crate) use number::{Fraction, Rate, Share, Whole};
 pub(crate) use read::read;
 #[cfg(feature = "schema")]
@@ -73,7 +75,7 @@ object! {
     /// An endpoint.
     pub struct EndpointConfig {
         /// Unique in the policy; 1 to 64 characters of A-Z, a-z, 0-9, _ and -.
-        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$")))]
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_BYTES), regex(pattern = "^[A-Za-z0-9_-]+$")))]
         required name: String,
         /// A path prefix that ends at a segment, short for `"match": {"path": {"prefix": …}}`. Default:
         /// any path.
@@ -104,7 +106,7 @@ object! {
     /// A group of an endpoint's requests with its own traffic.
     pub struct CohortConfig {
         /// Unique in the endpoint; 1 to 64 characters of A-Z, a-z, 0-9, _ and -.
-        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$")))]
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_BYTES), regex(pattern = "^[A-Za-z0-9_-]+$")))]
         required name: String,
         /// The requests of the endpoint that it takes.
         required matching as "match": MatchConfig,
