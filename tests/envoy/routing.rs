@@ -60,7 +60,7 @@ async fn routes_that_match_the_routing_header_follow_the_filter() {
     };
     let envoy = Envoy::start(&Setup { adapt: by_value, ..Setup::new(policy.to_string(), &backends) }).await.unwrap();
     let policy = Policy::from_json(policy.to_string().as_bytes()).unwrap().policy;
-    let traffic = policy.endpoints().next().unwrap().traffic();
+    let traffic = policy.endpoints.first().unwrap().traffic();
     let client = envoy.client(Http::V1);
     let mut served = BTreeMap::new();
     for user in 0..100 {

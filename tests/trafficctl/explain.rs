@@ -97,7 +97,7 @@ fn a_simulation_agrees_with_the_placement_function() {
     let of_v2 = rows.as_array().unwrap().iter().find(|row| row["backend"] == "v2" && row["cohort"].is_null()).unwrap();
     let salt = policy::placement::Salt::new("ranker");
     let policy = policy::Policy::from_json(POLICY.as_bytes()).unwrap().policy;
-    let ranker = policy.endpoints().nth(1).unwrap();
+    let ranker = policy.endpoints.get(1).unwrap();
     let count =
         (0..1000).filter(|n| ranker.traffic().choose(salt.point(format!("user-{n}").as_bytes())).name == "v2").count();
     assert_eq!(of_v2["count"], count);

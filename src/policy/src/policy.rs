@@ -98,24 +98,9 @@ impl Policy {
     pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
         self.endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows).map(AsRef::as_ref)
     }
-
-    /// The endpoints, in the order in which they are tried.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.iter()
-    }
 }
 
 impl Endpoint {
-    /// Which requests it takes, in words.
-    pub fn matching(&self) -> String {
-        self.matching.to_string()
-    }
-
-    /// Where it finds the shard key; `None` without affinity.
-    pub fn affinity(&self) -> Option<&Affinity> {
-        self.affinity.as_ref()
-    }
-
     /// The traffic of its requests that are in no cohort.
     pub fn traffic(&self) -> &Traffic {
         &self.plan.traffic
@@ -124,11 +109,6 @@ impl Endpoint {
     /// The shadows of its requests that are in no cohort.
     pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
         self.plan.shadows.iter().map(AsRef::as_ref)
-    }
-
-    /// Its cohorts, in the order in which they are tried.
-    pub fn cohorts(&self) -> impl Iterator<Item = &Cohort> {
-        self.cohorts.iter()
     }
 
     /// The plan of the endpoint, and then those of its cohorts.
@@ -145,11 +125,6 @@ impl Endpoint {
 }
 
 impl Cohort {
-    /// Which of the endpoint's requests it takes, in words.
-    pub fn matching(&self) -> String {
-        self.matching.to_string()
-    }
-
     /// Its traffic.
     pub fn traffic(&self) -> &Traffic {
         &self.plan.traffic
@@ -203,15 +178,21 @@ mod tests {
         let of_beta = [(2, 1, "s2".to_owned(), 1.0)];
         let of_all = [(3, 0, "s1".to_owned(), 0.5), (4, 1, "s2".to_owned(), 1.0)];
         assert_eq!(policy.shadows().map(shadow).collect::<Vec<_>>(), [&of_rank[..], &of_beta, &of_all].concat());
-        let endpoints: Vec<_> = policy.endpoints().collect();
+        let endpoints: Vec<_> = policy.endpoints.iter().collect();
         let [plain, rank] = endpoints[..] else { panic!("{endpoints:?}") };
-        assert_eq!((plain.matching(), rank.matching()), ("path is under /plain".into(), "method is GET".into()));
-        assert!(plain.affinity().is_none() && rank.affinity().is_some());
-        assert_eq!(plain.shadows().count() + plain.cohorts().count(), 0);
+        assert_eq!(
+            (plain.matching.to_string(), rank.matching.to_string()),
+            ("path is under /plain".into(), "method is GET".into())
+        );
+        assert!(plain.affinity.is_none() && rank.affinity.is_some());
+        assert_eq!(plain.shadows().count() + plain.cohorts.len(), 0);
         assert_eq!(rank.shadows().map(shadow).collect::<Vec<_>>(), of_rank);
-        let cohorts: Vec<_> = rank.cohorts().collect();
+        let cohorts: Vec<_> = rank.cohorts.iter().collect();
         let [beta, all] = cohorts[..] else { panic!("{cohorts:?}") };
-        assert_eq!((beta.matching(), all.matching()), ("cookie beta is there".into(), "any request".into()));
+        assert_eq!(
+            (beta.matching.to_string(), all.matching.to_string()),
+            ("cookie beta is there".into(), "any request".into())
+        );
         assert_eq!(beta.shadows().map(shadow).collect::<Vec<_>>(), of_beta);
         assert_eq!(all.shadows().map(shadow).collect::<Vec<_>>(), of_all);
     }

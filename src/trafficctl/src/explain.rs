@@ -113,7 +113,7 @@ fn key(explanation: &Explanation<'_>) {
             None => say!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
         }
     }
-    let affinity = explanation.endpoint.and_then(policy::Endpoint::affinity);
+    let affinity = explanation.endpoint.and_then(|endpoint| endpoint.affinity.as_ref());
     match (explanation.reason, explanation.point) {
         (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
         (Reason::Generated, _) => {

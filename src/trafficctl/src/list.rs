@@ -33,12 +33,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(());
     }
     let mut table = table(&["endpoint", "takes", "backend", "share", "", "shadows"]);
-    for endpoint in policy.endpoints() {
+    for endpoint in &policy.endpoints {
         let shadows: Vec<_> = endpoint.shadows().map(shadow).collect();
-        rows(&mut table, &endpoint.name, &endpoint.matching(), endpoint.traffic(), &shadows);
-        for cohort in endpoint.cohorts() {
+        rows(&mut table, &endpoint.name, &endpoint.matching.to_string(), endpoint.traffic(), &shadows);
+        for cohort in &endpoint.cohorts {
             let shadows: Vec<_> = cohort.shadows().map(shadow).collect();
-            rows(&mut table, &format!("  {}", cohort.name), &cohort.matching(), cohort.traffic(), &shadows);
+            rows(&mut table, &format!("  {}", cohort.name), &cohort.matching.to_string(), cohort.traffic(), &shadows);
         }
     }
     right(&mut table, &[3]);
@@ -67,21 +67,21 @@ fn as_json(policy: &Policy) -> Value {
         traffic.shares().map(|(backend, share)| (backend.name.to_string(), json!(share))).collect()
     };
     let shadow = |shadow: &Shadow| (shadow.backend.name.to_string(), json!(shadow.fraction()));
-    let endpoints = policy.endpoints().map(|endpoint| {
-        let cohorts = endpoint.cohorts().map(|cohort| {
+    let endpoints = policy.endpoints.iter().map(|endpoint| {
+        let cohorts = endpoint.cohorts.iter().map(|cohort| {
             json!({
                 "name": &*cohort.name,
-                "takes": cohort.matching(),
+                "takes": cohort.matching.to_string(),
                 "traffic": traffic(cohort.traffic()),
                 "shadow": cohort.shadows().map(shadow).collect::<Value>(),
             })
         });
         json!({
             "name": &*endpoint.name,
-            "takes": endpoint.matching(),
+            "takes": endpoint.matching.to_string(),
             "traffic": traffic(endpoint.traffic()),
             "shadow": endpoint.shadows().map(shadow).collect::<Value>(),
-            "keys": endpoint.affinity().map(Affinity::sources).into_iter().flatten().collect::<Vec<_>>(),
+            "keys": endpoint.affinity.as_ref().map(Affinity::sources).into_iter().flatten().collect::<Vec<_>>(),
             "cohorts": cohorts.collect::<Vec<_>>(),
         })
     });

@@ -58,11 +58,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let policy = valid_policy(&file)?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut rows = Vec::new();
-    for endpoint in policy.endpoints() {
+    for endpoint in &policy.endpoints {
         let points = |salt: u64| points(arguments, endpoint, keys.as_deref(), salt);
-        let by_key = keys.is_some() && endpoint.affinity().is_some();
+        let by_key = keys.is_some() && endpoint.affinity.is_some();
         rows.extend(simulate(&endpoint.name, None, endpoint.traffic(), endpoint.shadows(), points(0), by_key));
-        for (n, cohort) in endpoint.cohorts().enumerate() {
+        for (n, cohort) in endpoint.cohorts.iter().enumerate() {
             let points = points(n as u64 + 1);
             rows.extend(simulate(
                 &endpoint.name,
@@ -125,7 +125,7 @@ fn points(arguments: &Arguments, endpoint: &Endpoint, keys: Option<&[Vec<u8>]>, 
     // SplitMix64: mixes a counter that advances by the golden ratio.
     let start = mix(arguments.seed ^ policy::placement::fnv1a(endpoint.name.as_bytes())).wrapping_add(mix(stream));
     let draw = |n: u64| mix(start.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    match (keys, endpoint.affinity()) {
+    match (keys, &endpoint.affinity) {
         (Some(keys), Some(affinity)) => {
             let salt = affinity.salt();
             keys.iter().zip(0..).map(|(key, n)| (salt.point(key), draw(n))).collect()

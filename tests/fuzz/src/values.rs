@@ -38,7 +38,7 @@ pub fn values(data: &[u8]) {
     };
     assert_eq!(decision.cohort.map(|cohort| &*cohort.name), expected, "{path:?} {cookies:?}");
     let mut keys = cookies.iter().chain(&parameters).filter(|(name, value)| name == b"key" && !value.is_empty());
-    let point = keys.next().map(|(_, key)| decision.endpoint.affinity().unwrap().salt().point(key));
+    let point = keys.next().map(|(_, key)| decision.endpoint.affinity.as_ref().unwrap().salt().point(key));
     assert_eq!(POLICY.explain(&request).point, point);
 }
 

@@ -31,7 +31,7 @@ impl RootContext for Root {
                     log::warn!("traffic policy: {warning}");
                 }
                 let (policy, version) = (parsed.policy, metrics::VERSION);
-                let endpoints = policy.endpoints().count();
+                let endpoints = policy.endpoints.len();
                 log::info!("traffic policy in force: {endpoints} endpoints (filter version {version})");
                 metrics::publish(&policy);
                 self.in_force = Some(Rc::new(InForce::new(policy)));

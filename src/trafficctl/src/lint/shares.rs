@@ -8,10 +8,10 @@ const REQUESTS_A_DAY: f64 = 10.0;
 /// Warns of each share that would get too few requests, if each endpoint gets `rate` requests a
 /// second.
 pub fn tiny_shares(policy: &Policy, rate: f64) -> impl Iterator<Item = Finding> {
-    policy.endpoints().enumerate().flat_map(move |(n, endpoint)| {
+    policy.endpoints.iter().enumerate().flat_map(move |(n, endpoint)| {
         let place = Place::root().member("endpoints").element(n);
         let mut findings = of_traffic(&place, endpoint.traffic(), rate);
-        for (n, cohort) in endpoint.cohorts().enumerate() {
+        for (n, cohort) in endpoint.cohorts.iter().enumerate() {
             findings.extend(of_traffic(&place.member("cohorts").element(n), cohort.traffic(), rate));
         }
         findings

@@ -25,7 +25,7 @@ fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
 /// # Errors
 /// [`Error::Wrong`] if the policy has neither.
 pub fn fallback(policy: &Policy) -> Result<&str, Error> {
-    let first = policy.endpoints().next().and_then(|endpoint| {
+    let first = policy.endpoints.first().and_then(|endpoint| {
         let largest = endpoint.traffic().shares().max_by(|(_, a), (_, b)| a.total_cmp(b));
         largest.map(|(backend, _)| &*backend.cluster)
     });
