@@ -50,10 +50,10 @@ fn decided(policy: &Policy, case: &Case) -> Decided {
         let cluster = policy.default_cluster.as_ref().map(ToString::to_string);
         return Decided { cluster, reason: "none".to_owned(), near_tie, candidates, ..Decided::default() };
     };
-    let mut shadows: Vec<_> = decision.shadows.iter().map(|shadow| shadow.backend.name.to_string()).collect();
+    let mut shadows: Vec<_> = decision.shadows.iter().map(|shadow| shadow.entry.backend.name.to_string()).collect();
     let skipped = decision.skipped.iter();
     let mut skipped: Vec<_> =
-        skipped.map(|(shadow, skip)| (shadow.backend.name.to_string(), skip.name().to_owned())).collect();
+        skipped.map(|(shadow, skip)| (shadow.entry.backend.name.to_string(), skip.name().to_owned())).collect();
     shadows.sort();
     skipped.sort();
     let start = |cookie: String| Some(cookie.split_inclusive(';').next()?.to_owned());

@@ -25,10 +25,10 @@ fn check(decision: Option<&Decision>, expected: Option<&Expected>, rule: &str) {
     assert_eq!(decision.cohort.map(|cohort| &*cohort.name), expected.cohort.as_deref(), "{rule}");
     assert!(expected.backend.contains(&decision.backend.name), "{rule}: {} serves", decision.backend.name);
     assert_eq!(decision.reason.name(), expected.reason, "{rule}");
-    let shadows: Vec<_> = decision.shadows.iter().map(|shadow| &*shadow.backend.name).collect();
+    let shadows: Vec<_> = decision.shadows.iter().map(|shadow| &*shadow.entry.backend.name).collect();
     assert_eq!(shadows, expected.shadows, "{rule}");
     let skipped =
-        decision.skipped.iter().map(|(shadow, skip)| (shadow.backend.name.to_string(), skip.name().to_owned()));
+        decision.skipped.iter().map(|(shadow, skip)| (shadow.entry.backend.name.to_string(), skip.name().to_owned()));
     assert_eq!(skipped.collect::<Vec<_>>(), expected.skipped, "{rule}");
 }
 

@@ -22,7 +22,7 @@ impl Gates {
     pub fn new(policy: &Policy) -> Self {
         let mut gates = Vec::new();
         for shadow in policy.shadows() {
-            let entry = shadow.entry.index();
+            let entry = shadow.entry.id.index();
             if gates.len() <= entry {
                 gates.resize_with(entry + 1, Gate::default);
             }
@@ -35,7 +35,7 @@ impl Gates {
 
     /// The gate of a shadow of this policy.
     pub fn of(&self, shadow: &Shadow) -> Option<&Gate> {
-        self.0.get(shadow.entry.index())
+        self.0.get(shadow.entry.id.index())
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn gates<'a>(gates: &'a Gates, policy: &Policy, backend: &str) -> Vec<&'a Gate> {
         policy
             .shadows()
-            .filter(|shadow| shadow.backend.name == backend)
+            .filter(|shadow| shadow.entry.backend.name == backend)
             .map(|shadow| gates.of(shadow).unwrap())
             .collect()
     }

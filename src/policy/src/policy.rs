@@ -172,7 +172,7 @@ mod tests {
         );
         assert_eq!(policy.choices(), 5);
         let shadow = |shadow: &Shadow| {
-            (shadow.id.index(), shadow.entry.index(), shadow.backend.name.to_string(), shadow.fraction())
+            (shadow.id.index(), shadow.entry.id.index(), shadow.entry.backend.name.to_string(), shadow.fraction())
         };
         let of_rank = [(0, 0, "s1".to_owned(), 0.5), (1, 1, "s2".to_owned(), 1.0)];
         let of_beta = [(2, 1, "s2".to_owned(), 1.0)];

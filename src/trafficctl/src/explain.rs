@@ -150,9 +150,10 @@ fn shadows(explanation: &Explanation<'_>) {
         return;
     }
     say!("\n{TITLE}shadows{TITLE:#}");
-    let width = explanation.shadows.iter().map(|chance| chance.shadow.backend.name.len()).max().unwrap_or_default();
+    let width =
+        explanation.shadows.iter().map(|chance| chance.shadow.entry.backend.name.len()).max().unwrap_or_default();
     for chance in &explanation.shadows {
-        let name = &chance.shadow.backend.name;
+        let name = &chance.shadow.entry.backend.name;
         say!("  {name:width$}  chance {:>9}  {}", percent(chance.chance), why(chance));
     }
 }
@@ -201,7 +202,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
     });
     let shadows = explanation.shadows.iter().map(|chance| {
         json!({
-            "name": &*chance.shadow.backend.name,
+            "name": &*chance.shadow.entry.backend.name,
             "fraction": chance.shadow.fraction(),
             "chance": chance.chance,
             "why": why(chance),

@@ -59,14 +59,14 @@ fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traff
 }
 
 fn shadow(shadow: &Shadow) -> String {
-    format!("{} {}", shadow.backend.name, percent(shadow.fraction()))
+    format!("{} {}", shadow.entry.backend.name, percent(shadow.fraction()))
 }
 
 fn as_json(policy: &Policy) -> Value {
     let traffic = |traffic: &Traffic| -> Value {
         traffic.shares().map(|(backend, share)| (backend.name.to_string(), json!(share))).collect()
     };
-    let shadow = |shadow: &Shadow| (shadow.backend.name.to_string(), json!(shadow.fraction()));
+    let shadow = |shadow: &Shadow| (shadow.entry.backend.name.to_string(), json!(shadow.fraction()));
     let endpoints = policy.endpoints.iter().map(|endpoint| {
         let cohorts = endpoint.cohorts.iter().map(|cohort| {
             json!({

@@ -168,7 +168,7 @@ fn simulate<'a>(
             let draw = if by_key && shadow.is_by_key() { *point } else { *draw };
             shadow.draws(draw) && is_for(&traffic.choose(*point).name)
         });
-        rows.push(row("copies", &shadow.backend.name, shadow.fraction() * share.min(1.0), copied.count() as u64));
+        rows.push(row("copies", &shadow.entry.backend.name, shadow.fraction() * share.min(1.0), copied.count() as u64));
     }
     rows
 }

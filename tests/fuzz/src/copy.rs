@@ -25,7 +25,7 @@ pub fn copy(data: &[u8]) {
     }
     let is_internal = |name: &str| name == "x-traffic-cluster";
     let shadow: &Shadow = POLICY.shadows().next().unwrap();
-    let Via::Callout(callout) = &*shadow.via else { panic!("a callout") };
+    let Via::Callout(callout) = &shadow.entry.via else { panic!("a callout") };
     let pseudo = [":method", ":path", ":authority"];
     let is_utf8 = |value: &[u8]| std::str::from_utf8(value).is_ok();
     let original = match Original::new(request.headers.clone(), is_internal) {

@@ -45,9 +45,9 @@ fn check_within(document: &Value, policy: &Policy, decision: &Decision<'_>) {
     assert!(decision.choice.index() < policy.choices());
     assert_eq!(decision.set_cookie.is_some(), decision.reason == Reason::Generated);
     for shadow in decision.shadows.iter().chain(decision.skipped.iter().map(|(shadow, _)| shadow)) {
-        let of = |place: &Value| place["shadow"][&*shadow.backend.name]["fraction"].as_f64();
+        let of = |place: &Value| place["shadow"][&*shadow.entry.backend.name]["fraction"].as_f64();
         let fraction = decision.cohort.and_then(|_| of(&place)).or(of(&endpoint));
-        assert!(fraction.is_some_and(|fraction| fraction > 0.0), "{} has no fraction", shadow.backend.name);
+        assert!(fraction.is_some_and(|fraction| fraction > 0.0), "{} has no fraction", shadow.entry.backend.name);
     }
 }
 

@@ -73,7 +73,7 @@ impl Callouts {
             .then(|| Event::Rate { is_allowed: gate.allows(host::now) })
             .then(|| {
                 let headers = original.headers_for(shadow, callout);
-                match host::dispatch(&shadow.backend.cluster, headers, body, callout.timeout) {
+                match host::dispatch(&shadow.entry.backend.cluster, headers, body, callout.timeout) {
                     Err(refusal) => Event::Refused(refusal),
                     Ok(sent) => {
                         token = Some(sent);

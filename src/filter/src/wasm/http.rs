@@ -57,11 +57,11 @@ impl Http {
             shadows.count(shadow, Outcome::Skipped(*skip));
         }
         let mirror_of = |header: &str| {
-            drawn.iter().find(|shadow| matches!(&*shadow.via, Via::Mirror(of_shadow) if *of_shadow == *header))
+            drawn.iter().find(|shadow| matches!(&shadow.entry.via, Via::Mirror(of_shadow) if *of_shadow == *header))
         };
         for header in &in_force.policy.mirror_headers {
             let mirror = mirror_of(header);
-            host::set_request_header(header, mirror.map(|shadow| &*shadow.backend.cluster));
+            host::set_request_header(header, mirror.map(|shadow| &*shadow.entry.backend.cluster));
             if let Some(shadow) = mirror {
                 shadows.goes_on(shadow, Life::Drawn.after(Event::Mirrored));
             }

@@ -90,7 +90,7 @@ impl ShadowMetrics {
     /// No copy of `shadow` is counted yet.
     pub(super) fn new(shadow: &Shadow) -> Self {
         Self {
-            labels: Labels::of_backend(&shadow.endpoint, shadow.cohort.as_deref(), &shadow.backend.name),
+            labels: Labels::of_backend(&shadow.endpoint, shadow.cohort.as_deref(), &shadow.entry.backend.name),
             outcomes: RefCell::default(),
             response_time: OnceCell::new(),
             in_flight: OnceCell::new(),

@@ -23,7 +23,7 @@ pub(super) type Entries = Named<Option<Arc<Entry>>>;
 pub(super) fn mirror_headers(endpoints: &[Endpoint]) -> Vec<HeaderName> {
     let mut headers: Vec<HeaderName> = Vec::new();
     for shadow in endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows) {
-        if let Via::Mirror(header) = &*shadow.via
+        if let Via::Mirror(header) = &shadow.entry.via
             && !headers.contains(header)
         {
             headers.push(header.clone());
@@ -167,9 +167,9 @@ fn only_from(at: &At<'_>, names: &[String], serving: &[&str], errors: &mut Error
 
 /// One header steers one mirror: two shadows of an endpoint need two headers.
 fn check_mirror_header(at: &At<'_>, entry: &Entry, others: &[Arc<Entry>], errors: &mut Errors) {
-    let Via::Mirror(header) = entry.via() else { return };
-    if let Some(other) = others.iter().find(|other| other.via() == entry.via()) {
-        let problem = format!("{header:?} already steers the mirror of {:?}", other.backend().name);
+    let Via::Mirror(header) = &entry.via else { return };
+    if let Some(other) = others.iter().find(|other| other.via == entry.via) {
+        let problem = format!("{header:?} already steers the mirror of {:?}", other.backend.name);
         let remedy = "give each its own header, and the route a mirror policy for each";
         errors.add(&at.member("mirror_header"), Fault::new(problem, remedy).of(Kind::Conflict));
     }

@@ -93,7 +93,7 @@ mod tests {
     fn shadow(fraction: f64, filter: Filter) -> Arc<Shadow> {
         let backend = Arc::new(Backend { name: "dark".parse().unwrap(), cluster: "dark".parse().unwrap() });
         let via = Via::Mirror("x-mirror".parse().unwrap());
-        let entry = Entry::new(EntryId::default(), backend, fraction, filter, via);
+        let entry = Arc::new(Entry::new(EntryId::default(), backend, fraction, filter, via));
         Arc::new(entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None))
     }
 

@@ -57,7 +57,7 @@ impl Original {
             }
         }
         headers.extend(callout.set_headers.iter().map(|(name, value)| (&**name, value.as_str())));
-        headers.push((MARKER, &shadow.backend.name));
+        headers.push((MARKER, &shadow.entry.backend.name));
         headers
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     fn shadow() -> Shadow {
         let backend = Arc::new(Backend { name: "v3".parse().unwrap(), cluster: "cluster".parse().unwrap() });
         let via = Via::Mirror("unused".parse().unwrap());
-        let entry = Entry::new(EntryId::default(), backend, 1.0, Filter::default(), via);
+        let entry = Arc::new(Entry::new(EntryId::default(), backend, 1.0, Filter::default(), via));
         entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)
     }
 

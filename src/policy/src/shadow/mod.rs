@@ -21,5 +21,4 @@ pub use event::{Event, Kind, Refusal};
 pub use life::Life;
 pub use limit::RateLimit;
 pub use outcome::{Outcome, Skip};
-pub(crate) use target::Entry;
-pub use target::{Callout, Filter, Shadow, Via};
+pub use target::{Callout, Entry, Filter, Shadow, Via};

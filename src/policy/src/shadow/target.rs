@@ -15,31 +15,28 @@ use crate::traffic::Backend;
 pub struct Shadow {
     /// The number of the shadow in the policy.
     pub id: ShadowId,
-    /// The number of its entry in the policy. A cohort that inherits a shadow from its endpoint
-    /// shares the entry, and so its limits.
-    pub entry: EntryId,
     /// The endpoint whose requests are copied.
     pub endpoint: EndpointName,
     /// The cohort whose requests are copied; `None` for requests in no cohort.
     pub cohort: Option<CohortName>,
+    /// Its entry in the policy. A cohort that inherits a shadow from its endpoint shares the entry,
+    /// and so its limits.
+    pub entry: Arc<Entry>,
+}
+
+/// An entry of a `shadow` object.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    /// The number of the entry in the policy.
+    pub id: EntryId,
     /// The backend that receives the copies.
     pub backend: Arc<Backend>,
     /// How the copies are sent.
-    pub via: Arc<Via>,
+    pub via: Via,
     /// The chance of a request to be copied.
     pub draw: Draw,
     /// What it requires of a request.
-    pub filter: Arc<Filter>,
-}
-
-/// An entry of a `shadow` object: what the shadows of an endpoint and of its cohorts share.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    id: EntryId,
-    backend: Arc<Backend>,
-    via: Arc<Via>,
-    draw: Draw,
-    filter: Arc<Filter>,
+    pub filter: Filter,
 }
 
 /// How the copies of a shadow are sent.
@@ -86,36 +83,24 @@ impl Entry {
     /// Copies `fraction` (above 0, at most 1) of the requests to `backend`.
     pub(crate) fn new(id: EntryId, backend: Arc<Backend>, fraction: f64, filter: Filter, via: Via) -> Self {
         let draw = Draw::new(&backend.name, fraction);
-        Self { id, backend, via: Arc::new(via), draw, filter: Arc::new(filter) }
-    }
-
-    pub(crate) fn backend(&self) -> &Backend {
-        &self.backend
-    }
-
-    pub(crate) fn via(&self) -> &Via {
-        &self.via
+        Self { id, backend, via, draw, filter }
     }
 
     /// The shadow that copies the requests of a cohort, or of the endpoint's that are in none.
-    pub(crate) fn shadow(&self, id: ShadowId, endpoint: &EndpointName, cohort: Option<&CohortName>) -> Shadow {
-        Shadow {
-            id,
-            entry: self.id,
-            endpoint: endpoint.clone(),
-            cohort: cohort.cloned(),
-            backend: Arc::clone(&self.backend),
-            via: Arc::clone(&self.via),
-            draw: self.draw,
-            filter: Arc::clone(&self.filter),
-        }
+    pub(crate) fn shadow(
+        self: &Arc<Self>,
+        id: ShadowId,
+        endpoint: &EndpointName,
+        cohort: Option<&CohortName>,
+    ) -> Shadow {
+        Shadow { id, endpoint: endpoint.clone(), cohort: cohort.cloned(), entry: Arc::clone(self) }
     }
 }
 
 impl Shadow {
     /// The limits and changes of its copies; `None` if Envoy's own mirror sends them.
     pub fn callout(&self) -> Option<&Callout> {
-        match &*self.via {
+        match &self.entry.via {
             Via::Callout(callout) => Some(callout),
             Via::Mirror(_) => None,
         }
@@ -123,38 +108,38 @@ impl Shadow {
 
     /// The fraction of the requests that it copies, 0 to 1.
     pub fn fraction(&self) -> f64 {
-        self.draw.fraction()
+        self.entry.draw.fraction()
     }
 
     /// Whether it draws for whole shard keys rather than for requests.
     pub fn is_by_key(&self) -> bool {
-        self.filter.by_key
+        self.entry.filter.by_key
     }
 
     /// The methods that it copies; `None` for any.
     pub fn methods(&self) -> Option<&[Method]> {
-        self.filter.methods.as_deref()
+        self.entry.filter.methods.as_deref()
     }
 
     /// The backends whose requests it copies; `None` for any.
     pub fn only_from(&self) -> Option<&[BackendName]> {
-        self.filter.only_from.as_deref()
+        self.entry.filter.only_from.as_deref()
     }
 
     /// Whether it copies a request with this draw, or a shard key with this point: see
     /// [`Shadow::is_by_key`].
     pub fn draws(&self, draw: u64) -> bool {
-        self.draw.takes(draw)
+        self.entry.draw.takes(draw)
     }
 
     /// Whether it copies requests that `backend` serves.
     pub(crate) fn is_for(&self, backend: &Backend) -> bool {
-        self.filter.only_from.as_ref().is_none_or(|names| names.contains(&backend.name))
+        self.entry.filter.only_from.as_ref().is_none_or(|names| names.contains(&backend.name))
     }
 
     /// Whether it copies requests with the method of `request`.
     pub(crate) fn takes_method(&self, request: &impl Request) -> bool {
-        self.filter.methods.as_ref().is_none_or(|methods| is_one_of(methods, request.method()))
+        self.entry.filter.methods.as_ref().is_none_or(|methods| is_one_of(methods, request.method()))
     }
 }
 
@@ -167,7 +152,7 @@ mod tests {
         let shadow = |filter| {
             let backend = Arc::new(Backend { name: "b".parse().unwrap(), cluster: "b".parse().unwrap() });
             let via = Via::Mirror("unused".parse().unwrap());
-            let entry = Entry::new(EntryId::default(), backend, 0.25, filter, via);
+            let entry = Arc::new(Entry::new(EntryId::default(), backend, 0.25, filter, via));
             entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)
         };
         let any = shadow(Filter::default());

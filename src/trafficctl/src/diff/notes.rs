@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use policy::shadow::{Filter, Shadow};
+use policy::shadow::{Entry, Filter, Shadow};
 use policy::{Affinity, Backend, BackendName, Endpoint, Match, Plan, Policy, Traffic};
 
 use super::movement::{is_alike, shares};
@@ -104,14 +104,11 @@ pub fn of_plans(before: &Plan, after: &Plan, has_users: bool) -> Vec<String> {
 }
 
 fn of_shadows(before: &[Arc<Shadow>], after: &[Arc<Shadow>]) -> Vec<String> {
-    let by_name = |shadows: &'_ [Arc<Shadow>]| -> BTreeMap<String, Arc<Shadow>> {
-        shadows.iter().map(|shadow| (shadow.backend.name.to_string(), Arc::clone(shadow))).collect()
-    };
     let (before, after) = (by_name(before), by_name(after));
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let note = |name: &String| {
+    let note = |name: &&str| {
         let (old, new) = (before.get(name), after.get(name));
-        let words = |shadow: Option<&Arc<Shadow>>| shadow.map_or("nothing".to_owned(), |shadow| in_words(shadow));
+        let words = |shadow: Option<&&Shadow>| shadow.map_or("nothing".to_owned(), |shadow| in_words(shadow));
         let (old_words, new_words) = (words(old), words(new));
         if old_words != new_words {
             return Some(format!("copies to {name}: {old_words} → {new_words}"));
@@ -122,16 +119,22 @@ fn of_shadows(before: &[Arc<Shadow>], after: &[Arc<Shadow>]) -> Vec<String> {
     names.into_iter().filter_map(note).collect()
 }
 
+fn by_name(shadows: &[Arc<Shadow>]) -> BTreeMap<&str, &Shadow> {
+    shadows.iter().map(|shadow| (&*shadow.entry.backend.name, &**shadow)).collect()
+}
+
 /// Whether two shadows copy the same requests in the same way.
 fn is_same(before: &Shadow, after: &Shadow) -> bool {
     // The ids are only numbers. Endpoint and cohort are those of the enclosing plan.
-    let Shadow { id: _, entry: _, endpoint: _, cohort: _, backend, via, draw, filter } = before;
+    let Shadow { id: _, endpoint: _, cohort: _, entry } = before;
+    let Entry { id: _, backend, via, draw, filter } = &**entry;
+    let after = &*after.entry;
     (backend, via, draw, filter) == (&after.backend, &after.via, &after.draw, &after.filter)
 }
 
 fn in_words(shadow: &Shadow) -> String {
-    let Filter { by_key, methods, only_from } = &*shadow.filter;
-    let Backend { name, cluster } = &*shadow.backend;
+    let Filter { by_key, methods, only_from } = &shadow.entry.filter;
+    let Backend { name, cluster } = &*shadow.entry.backend;
     let mut words = percent(shadow.fraction());
     if *by_key {
         words += " of the keys";

@@ -16,7 +16,7 @@ pub fn clusters(policy: &Policy) -> Vec<&str> {
 /// All backends that serve requests or get copies.
 fn backends(policy: &Policy) -> impl Iterator<Item = &Backend> {
     let serving = policy.traffics().flat_map(|(_, _, traffic)| traffic.shares()).map(|(backend, _)| &**backend);
-    serving.chain(policy.shadows().map(|shadow| &*shadow.backend))
+    serving.chain(policy.shadows().map(|shadow| &*shadow.entry.backend))
 }
 
 /// The cluster that serves requests that bypass the filter: the default cluster, or the one with
