@@ -4,6 +4,7 @@ mod alerts;
 mod commands;
 mod fields;
 mod links;
+mod metrics;
 mod page;
 mod policies;
 mod shape;

@@ -64,6 +64,14 @@ impl Desk {
         assert!(!output.status.success(), "{arguments} succeeds: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()
     }
+
+    /// Runs the program, which must refuse to write to `out` and leave it unchanged.
+    fn leaves_unchanged(&self, arguments: &str) {
+        let before = contents(&self.path("out"));
+        let error = self.refused(arguments);
+        assert!(error.contains("out was not written by an earlier run"), "{error}");
+        assert_eq!(contents(&self.path("out")), before);
+    }
 }
 
 /// The word after `name` in the output of the program.

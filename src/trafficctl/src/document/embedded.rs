@@ -37,14 +37,21 @@ pub enum Form {
 const STRUCT_IN_BINARY: &[u8] = b"\n\x05\n\x01e\x12\0";
 
 impl Form {
-    /// The bytes that the filter gets, from the text and the documents of the file.
-    pub fn json<'a>(&'a self, text: &'a str, documents: &[Value]) -> Cow<'a, [u8]> {
+    /// The policy as a JSON value, from the documents of the file; `None` if it is not JSON.
+    pub fn value(&self, documents: &[Value]) -> Option<Value> {
+        match self {
+            Self::File => documents.first().cloned(),
+            Self::Value { document, steps } => value_at(documents.get(*document)?, steps).cloned(),
+            Self::Text { json, .. } => serde_json::from_str(json).ok(),
+            Self::Bytes(_) => None,
+        }
+    }
+
+    /// The bytes that the filter gets, from the text of the file and the policy's value.
+    pub fn json<'a>(&'a self, text: &'a str, value: Option<&Value>) -> Cow<'a, [u8]> {
         match self {
             Self::File => Cow::Borrowed(text.as_bytes()),
-            Self::Value { document, steps } => {
-                let value = documents.get(*document).and_then(|document| value_at(document, steps));
-                Cow::Owned(value.map(|value| value.to_string().into_bytes()).unwrap_or_default())
-            }
+            Self::Value { .. } => Cow::Owned(value.map(|value| value.to_string().into_bytes()).unwrap_or_default()),
             Self::Text { json, .. } => Cow::Borrowed(json.as_bytes()),
             Self::Bytes(bytes) => Cow::Borrowed(bytes),
         }

@@ -6,7 +6,7 @@ use std::{fs, io};
 use policy::{Parsed, Policy, Refused};
 use serde_json::Value;
 
-use super::embedded::{self, Form, has_endpoints, value_at};
+use super::embedded::{self, Form, has_endpoints};
 use super::proxy::Proxy;
 use super::tree;
 use crate::error::Error;
@@ -117,15 +117,8 @@ impl PolicyFile {
 
 impl Judged {
     fn new(resource: String, form: Form, text: &str, documents: &[Value]) -> Self {
-        let verdict = Policy::from_json(&form.json(text, documents));
-        let value = match &form {
-            Form::File => documents.first().cloned(),
-            Form::Value { document, steps } => {
-                documents.get(*document).and_then(|document| value_at(document, steps)).cloned()
-            }
-            Form::Text { json, .. } => serde_json::from_str(json).ok(),
-            Form::Bytes(_) => None,
-        };
+        let value = form.value(documents);
+        let verdict = Policy::from_json(&form.json(text, value.as_ref()));
         Self { resource, form, value, verdict }
     }
 

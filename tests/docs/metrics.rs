@@ -1,27 +1,16 @@
 //! Compares the metric names in documents, dashboard, alert rules and Envoy's configuration with
 //! those that the filter publishes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::path::{Path, PathBuf};
-
 use policy::Reason;
 use policy::metrics::{Kind, Label, Metric, NO_RESPONSE, Part};
 use policy::shadow::Outcome;
+use testbed::read;
 
-fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(project().join(path)).unwrap()
-}
+use crate::page::Page;
 
 /// The READMEs of the project and of its folders.
 fn readmes() -> String {
-    let source = std::fs::read_dir(project().join("src")).unwrap().map(|entry| entry.unwrap().path());
-    let folders = source.chain(["", "envoy", "tests"].map(|folder| project().join(folder)));
-    folders.filter_map(|folder| std::fs::read_to_string(folder.join("README.md")).ok()).collect()
+    Page::all().into_iter().filter(|page| page.path.ends_with("README.md")).map(|page| page.text).collect()
 }
 
 /// The words in `text` that start with the prefix of the metrics.
@@ -57,7 +46,7 @@ fn classes() -> Vec<&'static str> {
 #[test]
 fn the_dashboard_and_the_alert_rules_query_only_what_the_filter_publishes() {
     for file in ["envoy/dashboard.json", "envoy/alerts.yaml"] {
-        let text = read(file);
+        let text = read(file).unwrap();
         let mut series: Vec<_> = mentioned(&text).collect();
         series.sort_unstable();
         series.dedup();
@@ -104,7 +93,7 @@ fn the_documents_explain_each_value_of_a_label() {
 
 #[test]
 fn envoy_extracts_each_label() {
-    let (envoy, istio) = (read("envoy/envoy.yaml"), read("envoy/istio-stat-tags.yaml"));
+    let (envoy, istio) = (read("envoy/envoy.yaml").unwrap(), read("envoy/istio-stat-tags.yaml").unwrap());
     for label in Label::ALL {
         let key = label.key();
         let tag = format!(r"- {{ tag_name: {key}, regex: '({key}=\.=(.*?);\.;)' }}");
