@@ -24,7 +24,7 @@ impl Mesh {
     async fn start(policy: &str, backends: &[Backend]) -> Self {
         let (mesh, reply) = Self::start_and_reply(policy, backends).await;
         assert_eq!(reply, Reply::Ack);
-        assert_eq!(mesh.envoy.policy_hash().await.unwrap(), hash(policy));
+        mesh.envoy.wait_until_published(policy).await.unwrap();
         mesh
     }
 
@@ -45,10 +45,10 @@ impl Mesh {
     async fn push_good(&mut self, policy: &str) {
         let before = self.envoy.loads();
         assert_eq!(self.control_plane.push(policy).await.unwrap(), Reply::Ack);
-        assert_eq!(self.envoy.policy_hash().await.unwrap(), hash(policy));
         // Envoy accepts once the policy is loaded for a trial and on the main thread. The workers
         // follow.
         wait_until("each worker loads the policy", async || self.envoy.loads() == before + 2 + WORKERS).await.unwrap();
+        self.envoy.wait_until_published(policy).await.unwrap();
     }
 
     /// Pushes an invalid policy. It must be refused with these errors, and the policy before must

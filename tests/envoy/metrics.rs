@@ -124,6 +124,7 @@ async fn the_hash_and_the_shares_of_the_policy_in_force_are_gauges() {
             .await
             .unwrap()
     };
+    envoy.wait_until_published(first).await.unwrap();
     assert_eq!(reported().await, hash(first));
     assert_eq!((share("v1").await, share("v2").await), (750_000, 250_000));
     // With another layout, as a control plane may write it, it is the same policy.

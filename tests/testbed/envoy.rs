@@ -16,6 +16,7 @@ use crate::bootstrap::{at, bootstrap};
 use crate::cargo::build_wasm;
 use crate::client::{Client, Http};
 use crate::command::{command, set_clock};
+use crate::policies::hash;
 use crate::process::Running;
 use crate::{PATIENCE, read_yaml, wait_for, wait_until};
 
@@ -151,7 +152,23 @@ impl Envoy {
     /// # Errors
     /// When there is no verdict.
     pub async fn apply(&self, policy: &str) -> anyhow::Result<Verdict> {
-        self.apply_configuration(&string_value(policy)).await
+        let verdict = self.apply_configuration(&string_value(policy)).await?;
+        if verdict == Verdict::InForce {
+            self.wait_until_published(policy).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Waits until the filter reports `policy` as the one in force.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    ///
+    /// # Panics
+    /// When the policy has errors.
+    pub async fn wait_until_published(&self, policy: &str) -> anyhow::Result<()> {
+        let hash = hash(policy);
+        wait_until("the policy is published", async || self.policy_hash().await.is_ok_and(|now| now == hash)).await
     }
 
     /// Replaces the plugin configuration by one of any type, and waits for Envoy's verdict.

@@ -1,6 +1,10 @@
 //! A request body that is gathered for copies.
 
-use crate::memory::{Held, Memory};
+use crate::memory::{Held, Memory, is_available};
+
+/// A client may send single bytes. Chunks below this size are joined, since each allocation has a
+/// cost.
+const SMALL: usize = 1 << 14;
 
 /// A request body, in the chunks in which it came.
 #[derive(Debug)]
@@ -21,27 +25,43 @@ impl Body {
     }
 
     /// Makes room for a chunk of `size` bytes, which [`Body::push`] adds; `false` if the worker
-    /// must not hold them.
+    /// must not or cannot hold them.
     pub fn hold(&mut self, size: usize) -> bool {
-        self.held.grow(size)
+        is_available(size.max(2 * SMALL)) && self.held.grow(size)
     }
 
     /// Adds a chunk for which there is room.
     pub fn push(&mut self, mut chunk: Vec<u8>) {
-        // A client may send single bytes. Small chunks are joined, since each allocation has a
-        // cost.
-        const SMALL: usize = 1 << 14;
         match self.chunks.last_mut() {
             Some(last) if last.len() < SMALL && chunk.len() < SMALL => last.append(&mut chunk),
             _ => self.chunks.push(chunk),
         }
     }
 
-    /// The bytes in one piece, and the room that they take.
-    pub fn into_bytes(self) -> (Vec<u8>, Held) {
-        let Self { mut chunks, held } = self;
-        let bytes = if chunks.len() > 1 { chunks.concat() } else { chunks.pop().unwrap_or_default() };
-        (bytes, held)
+    /// Puts the bytes into one piece, and returns how many were moved; `None` if there is no memory
+    /// for it.
+    pub fn join(&mut self) -> Option<usize> {
+        if self.chunks.len() <= 1 {
+            return Some(0);
+        }
+        let mut joined = Vec::new();
+        joined.try_reserve_exact(self.chunks.iter().map(Vec::len).sum()).ok()?;
+        for chunk in &self.chunks {
+            joined.extend_from_slice(chunk);
+        }
+        let moved = joined.len();
+        self.chunks = vec![joined];
+        Some(moved)
+    }
+
+    /// The bytes, once they are in one piece.
+    pub fn bytes(&self) -> &[u8] {
+        self.chunks.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// The room that the bytes take.
+    pub fn held(&mut self) -> &mut Held {
+        &mut self.held
     }
 }
 
@@ -66,9 +86,10 @@ mod tests {
     #[test]
     fn a_body_is_its_chunks_in_order() {
         for sizes in [&[][..], &[5], &[1, 2, 3], &[20_000, 1, 20_000, 16_384, 1], &[1, 16_384]] {
-            let (body, all) = body(sizes);
-            let (bytes, held) = body.into_bytes();
-            assert_eq!((held.bytes(), bytes), (all.len(), all), "{sizes:?}");
+            let (mut body, all) = body(sizes);
+            body.join().unwrap();
+            assert_eq!((body.held().bytes(), body.bytes()), (all.len(), &*all), "{sizes:?}");
+            assert_eq!(body.join(), Some(0));
         }
     }
 
@@ -76,6 +97,13 @@ mod tests {
     fn small_chunks_are_joined() {
         assert_eq!(body(&[1; 1_000]).0.chunks.len(), 1);
         assert_eq!(body(&[20_000, 1, 1, 20_000]).0.chunks.len(), 3);
+    }
+
+    #[test]
+    fn joining_reports_how_many_bytes_it_moved() {
+        assert_eq!(body(&[20_000, 20_000]).0.join(), Some(40_000));
+        assert_eq!(body(&[20_000]).0.join(), Some(0));
+        assert_eq!(body(&[]).0.join(), Some(0));
     }
 
     #[test]

@@ -1,41 +1,38 @@
 //! Limits the copies of each shadow: those that wait for their answers, and those per second.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
-use policy::Policy;
-use policy::shadow::{RateLimit, Shadow};
+use fnv::FnvHashMap;
+use policy::metrics::Labels;
+use policy::shadow::RateLimit;
 
-/// The gates of a policy, one for each entry: all shadows of an entry share its limits.
-#[derive(Debug)]
-pub struct Gates(Vec<Gate>);
+/// The gates of a worker, by the labels of the entries whose copies pass them.
+///
+/// They belong to the worker and not to a policy, since a policy lives on while its requests and
+/// copies do: a change of policy must not let more copies pass.
+#[derive(Debug, Default)]
+pub struct Gates(RefCell<FnvHashMap<Labels, Rc<Gate>>>);
 
-/// The copies of one entry, on one worker.
+/// The copies of one entry, on one worker, whatever policies they come from.
 #[derive(Debug, Default)]
 pub struct Gate {
     in_flight: Cell<usize>,
-    rate: Option<RefCell<RateLimit>>,
+    rate: RefCell<RateLimit>,
 }
 
 impl Gates {
-    /// The gates of `policy`, through which no copy has gone.
-    pub fn new(policy: &Policy) -> Self {
-        let mut gates = Vec::new();
-        for shadow in policy.shadows() {
-            let entry = shadow.entry.id.index();
-            if gates.len() <= entry {
-                gates.resize_with(entry + 1, Gate::default);
-            }
-            if let (Some(gate), Some(callout)) = (gates.get_mut(entry), shadow.callout()) {
-                gate.rate = callout.max_per_second.map(|rate| RefCell::new(RateLimit::new(rate)));
-            }
-        }
-        Self(gates)
+    /// The gate of the entry with these labels: its endpoint, its cohort if the cohort has it, and
+    /// its backend.
+    pub fn of(&self, entry: Labels) -> Rc<Gate> {
+        Rc::clone(self.0.borrow_mut().entry(entry).or_default())
     }
 
-    /// The gate of a shadow of this policy.
-    pub fn of(&self, shadow: &Shadow) -> Option<&Gate> {
-        self.0.get(shadow.entry.id.index())
+    /// Forgets the gates that no policy refers to and that would not hold up a copy at `now`.
+    pub fn forget_unused(&self, now: Duration) {
+        let is_used = |gate: &Rc<Gate>| Rc::strong_count(gate) > 1 || !gate.rate.borrow().is_full(now);
+        self.0.borrow_mut().retain(|_, gate| is_used(gate));
     }
 }
 
@@ -45,10 +42,10 @@ impl Gate {
         self.in_flight.get()
     }
 
-    /// Whether the rate limit allows a copy now, which then counts. Calls `now` only if there is a
-    /// limit.
-    pub fn allows(&self, now: impl FnOnce() -> Duration) -> bool {
-        self.rate.as_ref().is_none_or(|rate| rate.borrow_mut().take(now()))
+    /// Whether a copy may pass now, which then counts. Without a limit (`per_second`), `now` is not
+    /// called.
+    pub fn allows(&self, per_second: Option<f64>, now: impl FnOnce() -> Duration) -> bool {
+        per_second.is_none_or(|per_second| self.rate.borrow_mut().take(now(), per_second))
     }
 
     /// A copy was sent.
@@ -56,7 +53,7 @@ impl Gate {
         self.in_flight.update(|count| count.saturating_add(1));
     }
 
-    /// A copy was answered.
+    /// A copy was answered, or cut off.
     pub fn leave(&self) {
         self.in_flight.update(|count| count.saturating_sub(1));
     }
@@ -66,43 +63,43 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn policy() -> Policy {
-        let json = r#"{"endpoints": [{ "name": "e", "traffic": {"a": 1},
-            "shadow": {"slow": { "fraction": 1, "max_per_second": 1 }, "free": 1},
-            "cohorts": [{ "name": "c", "match": {"headers": [{"name": "x-c", "present": true}]}, "traffic": {"a": 1} }]
-        }]}"#;
-        Policy::from_json(json.as_bytes()).unwrap().policy
-    }
+    const NOW: Duration = Duration::from_secs(1_000);
 
-    /// The gates of all shadows of this backend.
-    fn gates<'a>(gates: &'a Gates, policy: &Policy, backend: &str) -> Vec<&'a Gate> {
-        policy
-            .shadows()
-            .filter(|shadow| shadow.entry.backend.name == backend)
-            .map(|shadow| gates.of(shadow).unwrap())
-            .collect()
+    fn labels(backend: &str) -> Labels {
+        Labels::of_backend("e", None, backend)
     }
 
     #[test]
-    fn a_cohort_shares_the_limits_of_the_shadow_that_it_inherits() {
-        let policy = policy();
-        let all = Gates::new(&policy);
-        let [of_endpoint, of_cohort] = gates(&all, &policy, "slow")[..] else { panic!("two shadows") };
-        let now = || Duration::from_secs(1_000);
-        of_endpoint.enter();
-        of_endpoint.enter();
-        of_cohort.leave();
-        assert_eq!((of_endpoint.in_flight(), of_cohort.in_flight()), (1, 1));
-        assert!(of_endpoint.allows(now) && !of_cohort.allows(now));
-        assert!(of_cohort.allows(|| Duration::from_secs(1_001)));
-        let free = gates(&all, &policy, "free")[0];
-        assert_eq!(free.in_flight(), 0);
+    fn two_policies_share_the_limits_of_an_entry() {
+        let gates = Gates::default();
+        let (old, new) = (gates.of(labels("slow")), gates.of(labels("slow")));
+        old.enter();
+        old.enter();
+        new.leave();
+        assert_eq!((old.in_flight(), new.in_flight()), (1, 1));
+        assert!(old.allows(Some(1.0), || NOW) && !new.allows(Some(1.0), || NOW));
+        assert!(new.allows(Some(1.0), || NOW + Duration::from_secs(1)));
+        assert_eq!(gates.of(labels("free")).in_flight(), 0);
     }
 
     #[test]
     fn without_a_rate_limit_the_clock_is_not_read() {
-        let policy = policy();
-        let all = Gates::new(&policy);
-        assert!(gates(&all, &policy, "free")[0].allows(|| panic!("there is no limit")));
+        assert!(Gate::default().allows(None, || panic!("there is no limit")));
+    }
+
+    #[test]
+    fn a_gate_is_forgotten_only_when_that_lets_no_more_copies_pass() {
+        let gates = Gates::default();
+        let used = gates.of(labels("used"));
+        assert!(gates.of(labels("limited")).allows(Some(0.1), || NOW));
+        drop(gates.of(labels("unused")));
+        gates.forget_unused(NOW);
+        assert_eq!(gates.0.borrow().len(), 2);
+        assert!(!gates.of(labels("limited")).allows(Some(0.1), || NOW));
+        gates.forget_unused(NOW + Duration::from_secs(10));
+        assert_eq!(gates.0.borrow().len(), 1);
+        drop(used);
+        gates.forget_unused(NOW);
+        assert!(gates.0.borrow().is_empty());
     }
 }

@@ -5,10 +5,12 @@
 //! `host.rs`, makes host calls.
 
 pub mod body;
+pub mod contexts;
 pub mod draws;
 pub mod gate;
 pub mod memo;
 pub mod memory;
+pub mod publication;
 pub mod registry;
 pub mod request;
 

@@ -1,9 +1,11 @@
 //! Counts the bytes that a worker holds for copies.
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::rc::Rc;
 
-/// The most bytes of request bodies that a worker holds for the copies of one policy.
+/// The most bytes of request bodies that a worker holds for copies, whatever policies they come
+/// from.
 ///
 /// They are the bodies that are coming in, those that wait for the end of their request, and those
 /// that Envoy is sending, once for each copy. The bytes that are being passed to Envoy exist twice
@@ -50,6 +52,19 @@ impl Held {
         let mut held = Self { bytes: 0, sum: Rc::clone(&self.sum) };
         held.grow(self.bytes).then_some(held)
     }
+
+    /// Hands over all that this holds.
+    pub fn take(&mut self) -> Self {
+        Self { bytes: std::mem::take(&mut self.bytes), sum: Rc::clone(&self.sum) }
+    }
+}
+
+/// Whether `bytes` bytes can be allocated in one piece. Where a size comes from outside, ask before
+/// the allocation: if that fails, the VM ends.
+pub fn is_available(bytes: usize) -> bool {
+    let mut probe = Vec::<u8>::new();
+    // Otherwise the compiler removes the allocation and assumes that it would have succeeded.
+    black_box(&mut probe).try_reserve_exact(bytes).is_ok()
 }
 
 impl Drop for Held {
@@ -75,6 +90,25 @@ mod tests {
         assert_eq!(memory.0.get(), 1);
         assert!(other.grow(MAX_HELD_BYTES - 1));
         drop(other);
+        assert_eq!(memory.0.get(), 0);
+    }
+
+    #[test]
+    fn no_more_bytes_are_available_than_there_can_be() {
+        assert!(is_available(0) && is_available(1 << 20));
+        assert!(!is_available(usize::MAX) && !is_available(usize::MAX / 4));
+    }
+
+    #[test]
+    fn bytes_that_are_handed_over_count_once() {
+        let memory = Memory::default();
+        let mut body = memory.hold_none();
+        assert!(body.grow(5));
+        let taken = body.take();
+        assert_eq!((body.bytes(), taken.bytes(), memory.0.get()), (0, 5, 5));
+        drop(body);
+        assert_eq!(memory.0.get(), 5);
+        drop(taken);
         assert_eq!(memory.0.get(), 0);
     }
 

@@ -35,10 +35,8 @@ pub struct Registry<P> {
     ids: Vec<Option<MetricId>>,
     /// By number: whether the metric is a share that the published policy asks for.
     is_share: Vec<bool>,
-    /// The hash of the policy that was published last.
+    /// The hash of the policy that this VM published last.
     published: u64,
-    /// How many requests in a row were of other policies.
-    others: u32,
 }
 
 impl<P: Publisher> Registry<P> {
@@ -67,21 +65,23 @@ impl<P: Publisher> Registry<P> {
                 self.publisher.set(*id, 0);
             }
         }
-        (self.published, self.others) = (policy.hash, 0);
+        self.published = policy.hash;
         if let Some(id) = self.id(Metric::PolicyInfo.kind(), Labels::default().stat(Metric::PolicyInfo, version)) {
             self.publisher.set(id, policy.hash);
         }
     }
 
-    /// Takes note of a request of the policy with this hash. Returns whether that policy must be
-    /// published again, because many requests in a row were not of the published one.
-    ///
-    /// The host may return to the root context of an earlier policy without notice. But two
-    /// policies may also share a VM for a while, and then their requests alternate.
-    pub fn is_outdated(&mut self, hash: u64) -> bool {
-        const MANY: u32 = 100;
-        self.others = if self.published == hash { 0 } else { self.others.saturating_add(1) };
-        self.others >= MANY
+    /// The hash of the policy that this VM published last; 0 before the first.
+    pub fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// Publishes how many root contexts run the policy in force.
+    pub fn publish_contexts(&mut self, count: u64) {
+        let metric = Metric::PolicyContexts;
+        if let Some(id) = self.id(metric.kind(), Labels::default().stat(metric, "")) {
+            self.publisher.set(id, count);
+        }
     }
 
     fn number(&mut self, kind: Kind, name: String) -> MetricNumber {
@@ -180,17 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_published_again_after_a_hundred_requests_in_a_row() {
+    fn the_policy_that_was_published_last_is_known() {
         let mut registry = Registry::<Host>::default();
-        let (one, other) = (policy(r#"{"v1": 1}"#), policy(r#"{"v2": 1}"#));
-        registry.publish(&one, "1");
-        for _ in 0..3 {
-            assert!(!(0..99).any(|_| registry.is_outdated(other.hash)));
-            assert!(!registry.is_outdated(one.hash));
-        }
-        assert!(!(0..99).any(|_| registry.is_outdated(other.hash)));
-        assert!(registry.is_outdated(other.hash));
-        registry.publish(&other, "1");
-        assert!(!registry.is_outdated(other.hash));
+        assert_eq!(registry.published(), 0);
+        let policy = policy(r#"{"v1": 1}"#);
+        registry.publish(&policy, "1");
+        assert_eq!(registry.published(), policy.hash);
+        registry.publish_contexts(3);
+        assert_eq!(registry.gauge("traffic_policy_policy_contexts"), Some(3));
     }
 }

@@ -1,24 +1,26 @@
 //! Sends copies, and counts their answers.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use policy::metrics::Part;
-use policy::shadow::{Answer, Event, Life, Original, Outcome, Shadow};
+use policy::shadow::{Answer, Callout, Event, Life, Original, Outcome, Skip};
 
 use super::host;
-use super::shadows::{Copies, Shadows};
+use super::outbox::{Copies, Outbox};
+use super::target::Target;
 use crate::memory::Held;
 
-/// The copies that wait for their answers, by the tokens of their callouts.
+/// The copies of one root context that wait for their answers, by the tokens of their callouts.
 #[derive(Default)]
 pub(super) struct Callouts {
     in_flight: HashMap<u32, InFlight>,
-    is_ending: bool,
+    /// Whether the gauge leaves them out.
+    is_unreported: bool,
 }
 
 struct InFlight {
-    shadow: Arc<Shadow>,
+    target: Rc<Target>,
     is_grpc: bool,
     life: Life,
     /// Envoy has its own copy of the body until the answer.
@@ -26,79 +28,71 @@ struct InFlight {
 }
 
 impl Callouts {
-    /// Sends all copies in the outbox. From the root context only.
-    pub(super) fn send(&mut self, shadows: &Shadows) {
-        for Copies { shadows: receivers, original, body, had_trailers } in shadows.empty_outbox() {
-            // Envoy takes the body in one piece. All copies share it until then.
-            let (bytes, held) = body.into_bytes();
-            // Each copy holds its bytes until it is answered. The last copy takes over those that
-            // the request held.
-            let mut held = Some(held);
-            let mut receivers = receivers.into_iter().peekable();
-            while let Some(shadow) = receivers.next() {
-                let is_last = receivers.peek().is_none();
-                let hold = || if is_last { held.take() } else { held.as_ref().and_then(Held::again) };
-                let life = self.send_one(shadows, &shadow, &original, &bytes, hold);
-                if shadows.goes_on(&shadow, life)
-                    && let (Life::InFlight { .. }, Some(metrics)) = (life, shadows.metrics(&shadow))
-                {
-                    metrics.in_flight(1);
-                    if original.omitted > 0 {
-                        metrics.omitted(Part::Header, original.omitted);
-                    }
-                    if had_trailers {
-                        metrics.omitted(Part::Trailers, 1);
-                    }
-                }
+    /// Sends copies from the outbox until `max_moved` bytes of bodies have been moved. A larger
+    /// body is moved in one piece: first into one block of memory, and then to Envoy, once for each
+    /// shadow. From the root context only.
+    pub(super) fn send(&mut self, outbox: &Outbox, max_moved: usize) {
+        let mut moved: usize = 0;
+        while moved < max_moved
+            && let Some(mut copies) = outbox.take()
+        {
+            match copies.body.join() {
+                Some(joined) => moved = moved.saturating_add(joined),
+                None => copies.targets.drain(..).for_each(|target| target.count(Outcome::Skipped(Skip::Memory))),
+            }
+            while moved < max_moved
+                && let Some(target) = copies.targets.pop_front()
+            {
+                moved = moved.saturating_add(copies.body.bytes().len());
+                self.send_one(target, &mut copies);
+            }
+            if !copies.targets.is_empty() {
+                outbox.put_back(copies);
             }
         }
     }
 
-    fn send_one(
-        &mut self,
-        shadows: &Shadows,
-        shadow: &Arc<Shadow>,
-        original: &Original,
-        body: &[u8],
-        hold: impl FnOnce() -> Option<Held>,
-    ) -> Life {
-        let (Some(callout), Some(gate)) = (shadow.callout(), shadows.gates.of(shadow)) else { return Life::Due };
+    fn send_one(&mut self, target: Rc<Target>, copies: &mut Copies) {
+        let Some(callout) = target.shadow.callout() else { return };
         let (mut held, mut token) = (None, None);
         let life = Life::Due
-            .after(Event::Waiting { copies: gate.in_flight(), max: callout.max_in_flight })
+            .after(Event::Waiting { copies: target.gate.in_flight(), max: callout.max_in_flight })
             .then(|| {
-                held = hold();
+                // Each copy holds its bytes until it is answered. The last copy takes over those
+                // that the request held.
+                let body = copies.body.held();
+                held = if copies.targets.is_empty() { Some(body.take()) } else { body.again() };
                 Event::Memory { is_held: held.is_some() }
             })
-            .then(|| Event::Rate { is_allowed: gate.allows(host::now) })
+            .then(|| Event::Rate { is_allowed: target.gate.allows(callout.max_per_second, host::now) })
             .then(|| {
-                let headers = original.headers_for(shadow, callout);
-                match host::dispatch(&shadow.entry.backend.cluster, headers, body, callout.timeout) {
-                    Err(refusal) => Event::Refused(refusal),
-                    Ok(sent) => {
-                        token = Some(sent);
-                        Event::Sent { now: host::now(), timeout: callout.timeout }
-                    }
-                }
+                let (event, sent) = dispatch(&target, callout, &copies.original, copies.body.bytes());
+                token = sent;
+                event
             });
-        if let (Some(token), Some(held)) = (token, held) {
-            gate.enter();
-            let (shadow, is_grpc) = (Arc::clone(shadow), original.is_grpc);
-            self.in_flight.insert(token, InFlight { shadow, is_grpc, life, _held: held });
+        if !target.goes_on(life) {
+            return;
         }
-        life
+        if let (Some(token), Some(held)) = (token, held) {
+            target.gate.enter();
+            if !self.is_unreported {
+                target.metrics.in_flight(1);
+            }
+            if copies.original.omitted > 0 {
+                target.metrics.omitted(Part::Header, copies.original.omitted);
+            }
+            if copies.had_trailers {
+                target.metrics.omitted(Part::Trailers, 1);
+            }
+            let is_grpc = copies.original.is_grpc;
+            self.in_flight.insert(token, InFlight { target, is_grpc, life, _held: held });
+        }
     }
 
     /// Counts the answer to a callout, and discards it.
-    pub(super) fn answered(&mut self, shadows: &Shadows, token: u32, num_headers: usize) {
-        let Some(InFlight { shadow, is_grpc, life, .. }) = self.in_flight.remove(&token) else { return };
-        if let Some(gate) = shadows.gates.of(&shadow) {
-            gate.leave();
-        }
-        let Some(metrics) = shadows.metrics(&shadow) else { return };
-        if !self.is_ending {
-            metrics.in_flight(-1);
-        }
+    pub(super) fn answered(&mut self, token: u32, num_headers: usize) {
+        let Some(InFlight { target, is_grpc, life, .. }) = self.in_flight.remove(&token) else { return };
+        self.leave(&target);
         let now = host::now();
         let mut answer = Answer::Broken;
         if num_headers > 0 {
@@ -109,24 +103,44 @@ impl Callouts {
         let Some(outcome) = life.after(Event::Answered { answer, now }).outcome() else { return };
         if let (Outcome::Answered(_), Life::InFlight { sent, .. }) = (outcome, life) {
             let time = now.saturating_sub(sent).as_millis();
-            metrics.response_time(u64::try_from(time).unwrap_or(u64::MAX));
+            target.metrics.response_time(u64::try_from(time).unwrap_or(u64::MAX));
         }
-        metrics.count(outcome);
+        target.count(outcome);
     }
 
-    /// Takes the copies in flight out of the gauge, since the policy was replaced. If the VM ends
-    /// before their answers, nobody could do it later.
-    pub(super) fn end(&mut self, shadows: &Shadows) {
-        self.is_ending = true;
-        for copy in self.in_flight.values() {
-            if let Some(metrics) = shadows.metrics(&copy.shadow) {
-                metrics.in_flight(-1);
-            }
+    /// Gives up all copies in flight, whose answers cannot come any more.
+    pub(super) fn cut_off(&mut self) {
+        for (_, InFlight { target, life, .. }) in std::mem::take(&mut self.in_flight) {
+            self.leave(&target);
+            target.goes_on(life.after(Event::CutOff));
         }
     }
 
-    /// Whether the policy was replaced, and all copies were answered.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_ending && self.in_flight.is_empty()
+    /// Takes the copies in flight out of the gauge, since the VM may end before their answers, and
+    /// then nobody could do it.
+    pub(super) fn leave_gauge(&mut self) {
+        if !std::mem::replace(&mut self.is_unreported, true) {
+            self.in_flight.values().for_each(|copy| copy.target.metrics.in_flight(-1));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    fn leave(&self, target: &Target) {
+        target.gate.leave();
+        if !self.is_unreported {
+            target.metrics.in_flight(-1);
+        }
+    }
+}
+
+/// Hands a copy to Envoy. Returns the token of its answer if Envoy takes it.
+fn dispatch(target: &Target, callout: &Callout, original: &Original, body: &[u8]) -> (Event, Option<u32>) {
+    let headers = original.headers_for(&target.shadow, callout);
+    match host::dispatch(&target.shadow.entry.backend.cluster, headers, body, callout.timeout) {
+        Err(refusal) => (Event::Refused(refusal), None),
+        Ok(token) => (Event::Sent { now: host::now(), timeout: callout.timeout }, Some(token)),
     }
 }

@@ -78,6 +78,24 @@ pub(super) fn plugin_configuration(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default()
 }
 
+/// The names that the configuration around the policy gives to the plugin, joined.
+pub(super) fn plugin_name() -> String {
+    let names = ["plugin_name", "plugin_root_id"].map(|name| property(vec![name]).unwrap_or_default());
+    String::from_utf8_lossy(&names.join(&b'/')).into_owned()
+}
+
+/// A value that the threads of the process share, empty if there is none, and its version.
+pub(super) fn shared_data(key: &str) -> (Vec<u8>, Option<u32>) {
+    let (value, version) = hostcalls::get_shared_data(key).unwrap_or_default();
+    (value.unwrap_or_default(), version)
+}
+
+/// Sets a value that the threads of the process share; `false` if it has another `version` now.
+/// Without a version it is set in any case.
+pub(super) fn set_shared_data(key: &str, value: &[u8], version: Option<u32>) -> bool {
+    hostcalls::set_shared_data(key, Some(value), version).is_ok()
+}
+
 /// Sets a filter state. Envoy adds the prefix `wasm.` to its name.
 pub(super) fn set_filter_state(name: &str, value: &str) {
     report("set a filter state", hostcalls::set_property(vec![name], Some(value.as_bytes())));

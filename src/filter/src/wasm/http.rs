@@ -5,22 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::shadow::{Event, Life, Original, Outcome, Shadow, Skip, Via};
-use policy::{Backend, ChoiceId, Decision, Policy};
+use policy::{Backend, Decision, Policy};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, CurrentRequest};
-use super::in_force::InForce;
-use super::shadows::Copies;
+use super::loaded::{Headers, Loaded};
+use super::metrics::Choice;
+use super::outbox::Copies;
+use super::plugin::Plugin;
+use super::target::Target;
+use super::worker;
 use crate::body::Body;
 use crate::request::ReadOnce;
 
-/// One request.
+/// One request. It may take as long as the client likes, so it keeps only what it needs later.
 pub(super) struct Http {
-    in_force: Option<Rc<InForce>>,
+    plugin: Option<Rc<Plugin>>,
+    /// `None` until the headers came.
+    headers: Option<Rc<Headers>>,
     backend: Option<Arc<Backend>>,
-    /// The number of the choice that is counted, and the time of the request.
-    counted: Option<(ChoiceId, Duration)>,
+    /// The counters, and the time of the request, if its response is counted.
+    counted: Option<(Rc<Choice>, Duration)>,
     /// The `Set-Cookie` that hands out the shard key.
     set_cookie: Option<String>,
     /// The copies that are being gathered; `None` without any.
@@ -32,14 +38,15 @@ pub(super) struct Http {
 
 /// A body that is copied while it streams by, and the shadows that receive it.
 struct Tee {
-    shadows: Vec<Arc<Shadow>>,
+    targets: Vec<Rc<Target>>,
     body: Body,
 }
 
 impl Http {
-    pub(super) fn new(in_force: Option<Rc<InForce>>) -> Self {
+    pub(super) fn new(plugin: Option<Rc<Plugin>>) -> Self {
         Self {
-            in_force,
+            plugin,
+            headers: None,
             backend: None,
             counted: None,
             set_cookie: None,
@@ -51,28 +58,32 @@ impl Http {
 
     /// Sets the headers that steer Envoy's mirrors, and starts to gather the copies that the filter
     /// sends.
-    fn start_copies(&mut self, in_force: &InForce, mut drawn: Vec<Arc<Shadow>>, skipped: &[(Arc<Shadow>, Skip)]) {
-        let shadows = &in_force.shadows;
+    fn start_copies(&mut self, loaded: &Loaded, drawn: &[Arc<Shadow>], skipped: &[(Arc<Shadow>, Skip)]) {
         for (shadow, skip) in skipped {
-            shadows.count(shadow, Outcome::Skipped(*skip));
+            if let Some(target) = loaded.target(shadow) {
+                target.count(Outcome::Skipped(*skip));
+            }
         }
         let mirror_of = |header: &str| {
             drawn.iter().find(|shadow| matches!(&shadow.entry.via, Via::Mirror(of_shadow) if *of_shadow == *header))
         };
-        for header in &in_force.policy.mirror_headers {
+        for header in &loaded.headers.mirrors {
             let mirror = mirror_of(header);
             host::set_request_header(header, mirror.map(|shadow| &*shadow.entry.backend.cluster));
-            if let Some(shadow) = mirror {
-                shadows.goes_on(shadow, Life::Drawn.after(Event::Mirrored));
+            if let Some(target) = mirror.and_then(|shadow| loaded.target(shadow)) {
+                target.goes_on(Life::Drawn.after(Event::Mirrored));
             }
         }
-        drawn.retain(|shadow| {
-            let (Some(callout), Some(gate)) = (shadow.callout(), shadows.gates.of(shadow)) else { return false };
-            let waiting = Event::Waiting { copies: gate.in_flight(), max: callout.max_in_flight };
-            shadows.goes_on(shadow, Life::Drawn.after(waiting))
-        });
-        if !drawn.is_empty() {
-            self.tee = Some(Tee { shadows: drawn, body: shadows.body() });
+        let targets: Vec<_> = drawn
+            .iter()
+            .filter_map(|shadow| {
+                let (callout, target) = (shadow.callout()?, loaded.target(shadow)?);
+                let waiting = Event::Waiting { copies: target.gate.in_flight(), max: callout.max_in_flight };
+                target.goes_on(Life::Drawn.after(waiting)).then(|| Rc::clone(target))
+            })
+            .collect();
+        if !targets.is_empty() {
+            self.tee = Some(Tee { targets, body: worker::with(|worker| Body::new(&worker.memory)) });
         }
     }
 }
@@ -94,20 +105,24 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         self.is_complete = end_of_stream;
-        let Some(in_force) = self.in_force.clone() else { return Action::Continue };
-        let policy = &in_force.policy;
-        let request = ReadOnce::new(CurrentRequest, in_force.headers_asked);
-        let cluster = match policy.decide(&request, in_force.draws.next(), || in_force.draws.new_key()) {
+        let Some(loaded) = self.plugin.as_ref().and_then(|plugin| plugin.loaded()) else { return Action::Continue };
+        let policy = &loaded.policy;
+        self.headers = Some(Rc::clone(&loaded.headers));
+        let request = ReadOnce::new(CurrentRequest, loaded.headers_asked);
+        let decide = |worker: &worker::Worker| policy.decide(&request, worker.draws.next(), || worker.draws.new_key());
+        let cluster = match worker::with(decide) {
             Some(decision) => {
-                in_force.requests.count(&decision);
-                self.counted = policy.counts_responses.then(|| (decision.choice, host::now()));
+                if let Some(choice) = loaded.choice(&decision) {
+                    choice.count(decision.reason);
+                    self.counted = policy.counts_responses.then(|| (Rc::clone(choice), host::now()));
+                }
                 publish(policy, &decision);
+                self.start_copies(&loaded, &decision.shadows, &decision.skipped);
                 self.set_cookie = decision.set_cookie;
-                self.start_copies(&in_force, decision.shadows, &decision.skipped);
                 Some(&self.backend.insert(Arc::clone(decision.backend)).cluster)
             }
             None => {
-                self.start_copies(&in_force, Vec::new(), &[]);
+                self.start_copies(&loaded, &[], &[]);
                 if let Some(header) = &policy.request_header {
                     host::set_request_header(header, None);
                 }
@@ -121,17 +136,17 @@ impl HttpContext for Http {
     /// Never holds the request back.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.is_complete |= end_of_stream;
-        if let (Some(in_force), Some(Tee { shadows, body }), 1..) = (&self.in_force, &mut self.tee, size) {
+        if let (Some(Tee { targets, body }), 1..) = (&mut self.tee, size) {
             let bytes = body.size_with(size);
-            shadows.retain(|shadow| {
-                let max = shadow.callout().map_or(0, |callout| callout.max_body_bytes);
-                in_force.shadows.goes_on(shadow, Life::Gathering.after(Event::Body { bytes, max }))
+            targets.retain(|target| {
+                let max = target.shadow.callout().map_or(0, |callout| callout.max_body_bytes);
+                target.goes_on(Life::Gathering.after(Event::Body { bytes, max }))
             });
-            if !shadows.is_empty() {
+            if !targets.is_empty() {
                 let life = Life::Gathering.after(Event::Memory { is_held: body.hold(size) });
-                shadows.retain(|shadow| in_force.shadows.goes_on(shadow, life));
+                targets.retain(|target| target.goes_on(life));
             }
-            if shadows.is_empty() {
+            if targets.is_empty() {
                 self.tee = None;
             } else {
                 body.push(host::request_body_chunk(size));
@@ -147,8 +162,8 @@ impl HttpContext for Http {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        if let Some(in_force) = &self.in_force
-            && let Some(name) = &in_force.policy.response_header
+        if let Some(headers) = &self.headers
+            && let Some(name) = &headers.response
             && let Some(backend) = &self.backend
         {
             host::set_response_header(name, &backend.name);
@@ -162,28 +177,23 @@ impl HttpContext for Http {
     /// The response is out, so that a copy costs the primary nothing now. The headers are those
     /// that were forwarded.
     fn on_log(&mut self) {
-        if let (Some(in_force), Some((choice, started))) = (&self.in_force, self.counted) {
+        if let Some((choice, started)) = self.counted.take() {
             let time = host::now().saturating_sub(started).as_millis();
-            in_force.requests.ended(choice, host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
+            choice.ended(host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
         }
-        let (Some(in_force), Some(Tee { mut shadows, body })) = (&self.in_force, self.tee.take()) else { return };
-        let policy = &in_force.policy;
-        let is_internal = |name: &str| {
-            policy.routing_header == name
-                || policy.request_header.as_deref() == Some(name)
-                || policy.mirror_headers.iter().any(|mirror| *mirror == name)
-        };
+        let (Some(plugin), Some(headers)) = (&self.plugin, &self.headers) else { return };
+        let Some(Tee { mut targets, body }) = self.tee.take() else { return };
         let mut original = None;
         let life = Life::Gathering
             .after(Event::End { is_complete: self.is_complete })
             .then(|| Event::Forwarding { was_forwarded: host::was_forwarded() })
             .then(|| {
-                original = Original::new(host::request_headers(), is_internal).ok();
+                original = Original::new(host::request_headers(), |name| headers.has(name)).ok();
                 Event::Headers { are_copied: original.is_some() }
             });
-        shadows.retain(|shadow| in_force.shadows.goes_on(shadow, life));
+        targets.retain(|target| target.goes_on(life));
         if let Some(original) = original {
-            in_force.shadows.put(Copies { shadows, original, body, had_trailers: self.had_trailers });
+            plugin.put(Copies { targets: targets.into(), original, body, had_trailers: self.had_trailers });
         }
     }
 }

@@ -4,10 +4,11 @@
 //! A series exists once it has counted something.
 
 use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
 use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
 use policy::shadow::{Outcome, Shadow};
-use policy::{ChoiceId, Decision, Policy, Reason, StatusClass};
+use policy::{Decision, Policy, Reason, StatusClass};
 
 use super::host;
 use crate::registry::{MetricId, Registry};
@@ -24,56 +25,59 @@ pub(super) fn publish(policy: &Policy) {
     REGISTRY.with_borrow_mut(|registry| registry.publish(policy, VERSION));
 }
 
-/// Publishes `policy` again if another was published, but the requests are those of `policy`.
-pub(super) fn confirm(policy: &Policy) {
-    if REGISTRY.with_borrow_mut(|registry| registry.is_outdated(policy.hash)) {
-        publish(policy);
-    }
+/// The hash of the policy that this VM published last; 0 before the first.
+pub(super) fn published() -> u64 {
+    REGISTRY.with_borrow(Registry::published)
 }
 
-/// Counts the requests of a policy by endpoint, cohort and backend.
-#[derive(Debug)]
-pub(super) struct Requests(Vec<Choice>);
+/// Publishes how many root contexts run the policy in force.
+pub(super) fn publish_contexts(count: u64) {
+    REGISTRY.with_borrow_mut(|registry| registry.publish_contexts(count));
+}
 
-/// The metrics of one backend of one endpoint and cohort.
-#[derive(Debug, Default)]
-struct Choice {
-    labels: OnceCell<Labels>,
+/// Room for the counters of each choice of a policy. They are made when they are needed.
+pub(super) fn choices(policy: &Policy) -> Vec<OnceCell<Rc<Choice>>> {
+    let mut choices = Vec::new();
+    choices.resize_with(policy.choices(), OnceCell::new);
+    choices
+}
+
+/// Counts the requests to one backend of one endpoint and cohort.
+#[derive(Debug)]
+pub(super) struct Choice {
+    labels: Labels,
     requests: [OnceCell<Option<MetricId>>; Reason::COUNT],
     /// By the first digit of the status; 0 is for requests without a response.
     responses: [OnceCell<Option<MetricId>>; 1 + StatusClass::ALL.len()],
     response_time: OnceCell<Option<MetricId>>,
 }
 
-impl Requests {
-    /// No request of `policy` is counted yet.
-    pub(super) fn new(policy: &Policy) -> Self {
-        let mut choices = Vec::new();
-        choices.resize_with(policy.choices(), Choice::default);
-        Self(choices)
+impl Choice {
+    /// The counters of a decision.
+    pub(super) fn new(decision: &Decision<'_>) -> Self {
+        let cohort = decision.cohort.map(|cohort| &*cohort.name);
+        Self {
+            labels: Labels::of_backend(&decision.endpoint.name, cohort, &decision.backend.name),
+            requests: Default::default(),
+            responses: Default::default(),
+            response_time: OnceCell::new(),
+        }
     }
 
     /// Counts a request that was decided.
-    pub(super) fn count(&self, decision: &Decision<'_>) {
-        let Some(choice) = self.0.get(decision.choice.index()) else { return };
-        let labels = choice.labels.get_or_init(|| {
-            let cohort = decision.cohort.map(|cohort| &*cohort.name);
-            Labels::of_backend(&decision.endpoint.name, cohort, &decision.backend.name)
-        });
-        let Some(counter) = choice.requests.get(decision.reason as usize) else { return };
-        add(*counter.get_or_init(|| define(Metric::Requests, labels, decision.reason.name())), 1);
+    pub(super) fn count(&self, reason: Reason) {
+        let Some(counter) = self.requests.get(reason as usize) else { return };
+        add(*counter.get_or_init(|| define(Metric::Requests, &self.labels, reason.name())), 1);
     }
 
     /// Counts the end of a request that was counted. `status` is that of its response (0 for none).
-    pub(super) fn ended(&self, choice: ChoiceId, status: u64, milliseconds: u64) {
-        let Some(choice) = self.0.get(choice.index()) else { return };
-        let Some(labels) = choice.labels.get() else { return };
+    pub(super) fn ended(&self, status: u64, milliseconds: u64) {
         let class = StatusClass::of(status);
-        if let Some(counter) = choice.responses.get(class.map_or(0, |class| class as usize)) {
+        if let Some(counter) = self.responses.get(class.map_or(0, |class| class as usize)) {
             let name = class.map_or(NO_RESPONSE, StatusClass::name);
-            add(*counter.get_or_init(|| define(Metric::Responses, labels, name)), 1);
+            add(*counter.get_or_init(|| define(Metric::Responses, &self.labels, name)), 1);
         }
-        record(*choice.response_time.get_or_init(|| define(Metric::ResponseTime, labels, "")), milliseconds);
+        record(*self.response_time.get_or_init(|| define(Metric::ResponseTime, &self.labels, "")), milliseconds);
     }
 }
 

@@ -3,10 +3,14 @@
 mod callouts;
 mod host;
 mod http;
-mod in_force;
+mod loaded;
 mod metrics;
+mod outbox;
+mod plugin;
+mod publisher;
 mod root;
-mod shadows;
+mod target;
+mod worker;
 
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;

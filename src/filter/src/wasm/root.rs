@@ -1,56 +1,39 @@
-//! The root context: one policy, from its configuration to the answer to its last copy.
+//! The root context: hands Envoy's events over to its plugin.
 
 use std::rc::Rc;
 
-use policy::Policy;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::callouts::Callouts;
 use super::http::Http;
-use super::in_force::InForce;
-use super::{host, metrics};
+use super::plugin::{Plugin, can_load};
+use super::{host, metrics, worker};
 
 /// The root context of the filter.
-///
-/// It holds all state, since a VM may have several root contexts with different policies. Only the
-/// metrics belong to the VM.
 #[derive(Default)]
 pub(super) struct Root {
-    in_force: Option<Rc<InForce>>,
-    callouts: Callouts,
+    plugin: Option<Rc<Plugin>>,
 }
 
 impl RootContext for Root {
-    /// A pure function of the configuration. If it failed on one worker only, Envoy would skip the
-    /// filter there.
+    /// A pure function of the configuration, unless memory runs out. If it failed on one worker
+    /// only, Envoy would skip the filter there.
     fn on_configure(&mut self, size: usize) -> bool {
-        match Policy::from_json(&host::plugin_configuration(size)) {
-            Ok(parsed) => {
-                for warning in &parsed.warnings {
-                    log::warn!("traffic policy: {warning}");
-                }
-                let (policy, version) = (parsed.policy, metrics::VERSION);
-                let endpoints = policy.endpoints.len();
-                log::info!("traffic policy in force: {endpoints} endpoints (filter version {version})");
-                metrics::publish(&policy);
-                self.in_force = Some(Rc::new(InForce::new(policy)));
-                true
-            }
-            Err(errors) => {
-                for error in &errors.0 {
-                    log::error!("traffic policy refused: {error}");
-                }
-                false
-            }
+        let Some(plugin) = configure(size) else { return false };
+        let plugin = Rc::new(plugin);
+        plugin.start();
+        worker::with(|worker| worker.add(Rc::clone(&plugin)));
+        if let Some(before) = self.plugin.replace(plugin) {
+            worker::with(|worker| worker.discard(&before));
         }
+        true
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        if let Some(in_force) = &self.in_force {
-            metrics::confirm(&in_force.policy);
+        if let Some(plugin) = &self.plugin {
+            plugin.request();
         }
-        Some(Box::new(Http::new(self.in_force.clone())))
+        Some(Box::new(Http::new(self.plugin.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -58,16 +41,17 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.send_copies();
+        if let Some(plugin) = &self.plugin {
+            plugin.tick();
+        }
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body: usize, _trailers: usize) {
-        if let Some(in_force) = &self.in_force {
-            self.callouts.answered(&in_force.shadows, token, num_headers);
-        }
-        if self.callouts.is_over() {
+        let Some(plugin) = &self.plugin else { return };
+        let is_last = plugin.answered(token, num_headers);
+        if is_last && worker::with(|worker| worker.ended(plugin)) {
             host::done();
         }
     }
@@ -75,17 +59,39 @@ impl Context for Root {
     /// The policy was replaced, and its last request has ended. Waits for the copies in flight,
     /// each of which has a timeout.
     fn on_done(&mut self) -> bool {
-        self.send_copies();
-        let Some(in_force) = &self.in_force else { return true };
-        self.callouts.end(&in_force.shadows);
-        self.callouts.is_over()
+        self.plugin.as_ref().is_none_or(|plugin| worker::with(|worker| worker.end(plugin)))
     }
 }
 
-impl Root {
-    fn send_copies(&mut self) {
-        if let Some(in_force) = &self.in_force {
-            self.callouts.send(&in_force.shadows);
+/// The plugin as the host configures it; `None` if its policy has errors.
+///
+/// Errors come up on the main thread before any worker loads the policy. A worker that has no memory
+/// for a policy goes on with the one before.
+fn configure(size: usize) -> Option<Plugin> {
+    let name = host::plugin_name();
+    if !can_load(size) {
+        worker::with(|worker| worker.forget_replaced());
+    }
+    if !can_load(size) {
+        let newest = worker::with(|worker| worker.newest(&name));
+        log::error!("traffic policy: no memory to load {size} bytes; the policy before stays in force on this worker");
+        return newest.map(|loaded| Plugin::new(name, Vec::new(), loaded));
+    }
+    match Plugin::load(name, host::plugin_configuration(size)) {
+        Ok((plugin, warnings)) => {
+            for warning in &warnings {
+                log::warn!("traffic policy: {warning}");
+            }
+            let endpoints = plugin.endpoints();
+            let version = metrics::VERSION;
+            log::info!("traffic policy in force: {endpoints} endpoints (filter version {version})");
+            Some(plugin)
+        }
+        Err(errors) => {
+            for error in &errors.0 {
+                log::error!("traffic policy refused: {error}");
+            }
+            None
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Metric {
     TrafficShare,
     /// The hash of the policy in force.
     PolicyInfo,
+    /// Root contexts that run the policy in force: one of each worker, and one of the main thread.
+    PolicyContexts,
     /// Requests that a shadow drew, by the outcome.
     Shadow,
     /// The time from sending the copy to the end of the shadow's answer, in milliseconds.
@@ -38,12 +40,13 @@ pub enum Kind {
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Requests,
         Self::Responses,
         Self::ResponseTime,
         Self::TrafficShare,
         Self::PolicyInfo,
+        Self::PolicyContexts,
         Self::Shadow,
         Self::ShadowResponseTime,
         Self::ShadowInFlight,
@@ -62,6 +65,7 @@ impl Metric {
             Self::ResponseTime => "traffic_policy_response_time_milliseconds",
             Self::TrafficShare => "traffic_policy_traffic_share_millionths",
             Self::PolicyInfo => "traffic_policy_policy_info",
+            Self::PolicyContexts => "traffic_policy_policy_contexts",
             Self::Shadow => "traffic_policy_shadow_total",
             Self::ShadowResponseTime => "traffic_policy_shadow_response_time_milliseconds",
             Self::ShadowInFlight => "traffic_policy_shadow_in_flight",
@@ -78,7 +82,7 @@ impl Metric {
     pub fn kind(self) -> Kind {
         match self {
             Self::Requests | Self::Responses | Self::Shadow | Self::ShadowOmitted => Kind::Counter,
-            Self::TrafficShare | Self::PolicyInfo | Self::ShadowInFlight => Kind::Gauge,
+            Self::TrafficShare | Self::PolicyInfo | Self::PolicyContexts | Self::ShadowInFlight => Kind::Gauge,
             Self::ResponseTime | Self::ShadowResponseTime => Kind::Histogram,
         }
     }
@@ -86,7 +90,7 @@ impl Metric {
     /// The keys of its labels, in the order of its stats' names.
     pub fn labels(self) -> impl Iterator<Item = Label> {
         let of_backend: &[Label] = match self {
-            Self::PolicyInfo => &[],
+            Self::PolicyInfo | Self::PolicyContexts => &[],
             _ => &[Label::Endpoint, Label::Cohort, Label::Backend],
         };
         of_backend.iter().copied().chain(self.own_label())
@@ -100,7 +104,11 @@ impl Metric {
             Self::Shadow => Some(Label::Result),
             Self::ShadowOmitted => Some(Label::Part),
             Self::PolicyInfo => Some(Label::Version),
-            Self::ResponseTime | Self::TrafficShare | Self::ShadowResponseTime | Self::ShadowInFlight => None,
+            Self::ResponseTime
+            | Self::TrafficShare
+            | Self::PolicyContexts
+            | Self::ShadowResponseTime
+            | Self::ShadowInFlight => None,
         }
     }
 }

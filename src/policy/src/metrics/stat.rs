@@ -7,7 +7,7 @@ use super::metric::Metric;
 ///
 /// A proxy-wasm module has no labels for its metrics. So the name of a stat carries them, each as
 /// `key=.=value;.;`, and Envoy's `stats_tags` extract them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Labels(String);
 
 impl Labels {

@@ -64,6 +64,8 @@ pub enum Event {
         /// The time after which Envoy gives it up.
         timeout: Duration,
     },
+    /// The context to which the answer would come is gone.
+    CutOff,
     /// Envoy reported the answer.
     Answered {
         /// The answer.

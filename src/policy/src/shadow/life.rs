@@ -72,6 +72,8 @@ impl Life {
                 Answer::Broken => Outcome::Reset,
             }),
 
+            (Self::InFlight { .. }, Event::CutOff) => Self::Over(Outcome::CutOff),
+
             (life, _) => life,
         }
     }
@@ -167,6 +169,7 @@ mod tests {
             (Life::Due, Event::Refused(Refusal::UnknownCluster), Life::Over(Outcome::UnknownCluster)),
             (Life::Due, Event::Refused(Refusal::Unavailable), Life::Over(Outcome::Unavailable)),
             (Life::Due, Event::Sent { now: SECOND, timeout: SECOND }, IN_FLIGHT),
+            (IN_FLIGHT, Event::CutOff, Life::Over(Outcome::CutOff)),
             (IN_FLIGHT, answered(Answer::Timeout, 0), Life::Over(Outcome::TimedOut)),
             (IN_FLIGHT, answered(Answer::Broken, 0), Life::Over(Outcome::Reset)),
             (IN_FLIGHT, answered(Answer::Broken, 989), Life::Over(Outcome::Reset)),

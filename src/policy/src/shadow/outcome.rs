@@ -11,6 +11,9 @@ pub enum Outcome {
     TimedOut,
     /// The connection failed, or the shadow reset it.
     Reset,
+    /// The copy was given up while it waited for its answer: its policy came back, and was replaced
+    /// a second time.
+    CutOff,
     /// Envoy did not send the copy: the cluster has no healthy host, or its circuit breaker is
     /// open.
     Unavailable,
@@ -50,7 +53,7 @@ pub enum Skip {
 impl Outcome {
     /// All outcomes.
     pub fn all() -> impl Iterator<Item = Self> {
-        let sent = [Self::TimedOut, Self::Reset, Self::Unavailable, Self::UnknownCluster, Self::Mirrored];
+        let sent = [Self::TimedOut, Self::Reset, Self::CutOff, Self::Unavailable, Self::UnknownCluster, Self::Mirrored];
         let answered = StatusClass::ALL.into_iter().map(Self::Answered);
         answered.chain(sent).chain(Skip::ALL.into_iter().map(Self::Skipped))
     }
@@ -61,6 +64,7 @@ impl Outcome {
             Self::Answered(class) => class.name(),
             Self::TimedOut => "timeout",
             Self::Reset => "reset",
+            Self::CutOff => "cut_off",
             Self::Unavailable => "unavailable",
             Self::UnknownCluster => "unknown_cluster",
             Self::Mirrored => "mirrored",
@@ -118,6 +122,7 @@ mod tests {
                 "5xx",
                 "timeout",
                 "reset",
+                "cut_off",
                 "unavailable",
                 "unknown_cluster",
                 "mirrored",

@@ -1,0 +1,161 @@
+//! Publishes the policy of a root context when it is the one that serves.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use policy::Policy;
+
+use super::{host, metrics, worker};
+use crate::contexts::Contexts;
+use crate::publication::{Publication, Seen};
+
+/// How often a context with requests checks that its policy is the published one. It needs two
+/// checks, and must be done within a second.
+const PERIOD: Duration = Duration::from_millis(300);
+
+/// How long after its configuration a context joins. The trial of a configuration, on the main
+/// thread, has ended by then.
+const FIRST: Duration = Duration::from_millis(1);
+
+/// Publishes the policy of a root context.
+pub(super) struct Publisher {
+    plugin: String,
+    /// The name of the record that the process's contexts of this plugin share.
+    record: String,
+    publication: RefCell<Publication>,
+    /// Whether the record counts this context.
+    has_joined: Cell<bool>,
+    /// When to check; `None` while there is no need to.
+    due: Cell<Option<Duration>>,
+}
+
+impl Publisher {
+    /// A context of the plugin `name`, which has just been configured. The record is made on the
+    /// main thread, which loads each configuration first.
+    pub(super) fn new(name: &str) -> Self {
+        let record = format!("traffic_policy {} {name}", metrics::VERSION);
+        let (known, _) = host::shared_data(&record);
+        if known.is_empty() {
+            host::set_shared_data(&record, &Contexts::default().to_bytes(), None);
+        }
+        let (publication, has_joined, due) = (RefCell::default(), Cell::new(false), Cell::new(None));
+        Self { plugin: name.to_owned(), record, publication, has_joined, due }
+    }
+
+    /// Takes note of a request. Returns whether to publish.
+    pub(super) fn request(&self) -> bool {
+        self.publication.borrow_mut().request()
+    }
+
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> u64 {
+        self.publication.borrow().requests()
+    }
+
+    /// Makes sure that a check is due. Returns whether none was.
+    pub(super) fn arm(&self) -> bool {
+        let is_new = self.due.get().is_none();
+        if is_new {
+            self.due.set(Some(host::now().saturating_add(PERIOD)));
+        }
+        is_new
+    }
+
+    /// Makes the first check due soon.
+    pub(super) fn arm_soon(&self) {
+        self.due.set(Some(host::now().saturating_add(FIRST)));
+    }
+
+    /// The time until the next check.
+    pub(super) fn due(&self) -> Option<Duration> {
+        // The clock may be set.
+        let rest = self.due.get()?.saturating_sub(host::now());
+        Some(rest.clamp(Duration::from_millis(1), PERIOD))
+    }
+
+    /// A newer context of the same plugin was configured.
+    pub(super) fn supersede(&self) {
+        self.publication.borrow_mut().supersede();
+    }
+
+    /// Checks if that is due. Returns whether to publish the policy with the hash `own`.
+    pub(super) fn tick(&self, own: u64) -> bool {
+        let now = host::now();
+        let is_due = |due: Duration| due <= now || due.saturating_sub(now) > PERIOD;
+        if !self.due.get().is_some_and(is_due) {
+            return false;
+        }
+        self.join(own);
+        let contexts = self.contexts();
+        let published = contexts.published();
+        let seen = Seen {
+            own,
+            contexts: contexts.count(own),
+            published,
+            requests_of_published: worker::with(|worker| worker.requests(&self.plugin, published)),
+            published_here: metrics::published(),
+        };
+        let mut publication = self.publication.borrow_mut();
+        let publishes = publication.tick(seen);
+        self.due.set(publication.needs_tick().then(|| now.saturating_add(PERIOD)));
+        publishes
+    }
+
+    /// Publishes `policy` as the one in force.
+    pub(super) fn publish(&self, policy: &Policy) {
+        self.join(policy.hash);
+        metrics::publish(policy);
+        self.update(|contexts| contexts.publish(policy.hash));
+    }
+
+    /// Another policy decides from now on.
+    pub(super) fn switch(&self, before: u64, after: u64) {
+        if before != after && self.has_joined.get() {
+            self.update(|contexts| {
+                contexts.leave(before);
+                contexts.join(after);
+            });
+        }
+    }
+
+    /// The context ends.
+    pub(super) fn leave(&self, own: u64) {
+        if self.has_joined.replace(false) {
+            self.update(|contexts| contexts.leave(own));
+        }
+    }
+
+    fn join(&self, own: u64) {
+        if !self.has_joined.replace(true) {
+            self.update(|contexts| contexts.join(own));
+        }
+    }
+
+    fn contexts(&self) -> Contexts {
+        Contexts::from_bytes(&host::shared_data(&self.record).0)
+    }
+
+    /// Changes the record, and publishes the number in it.
+    fn update(&self, change: impl Fn(&mut Contexts)) {
+        // Other threads may change it at the same time, but not that often.
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            let (bytes, version) = host::shared_data(&self.record);
+            let mut contexts = Contexts::from_bytes(&bytes);
+            change(&mut contexts);
+            if host::set_shared_data(&self.record, &contexts.to_bytes(), version) {
+                break;
+            }
+        }
+        let mut contexts = self.contexts();
+        for _ in 0..TRIES {
+            metrics::publish_contexts(contexts.count(contexts.published()));
+            // Whoever changed it meanwhile may have published before this thread.
+            let now = self.contexts();
+            if now == contexts {
+                break;
+            }
+            contexts = now;
+        }
+    }
+}
