@@ -1,6 +1,7 @@
 //! The real filter in a real Envoy, over real sockets.
 
 mod access_log;
+mod changes;
 mod claims;
 mod cohorts;
 mod control_plane;

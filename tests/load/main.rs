@@ -2,6 +2,7 @@
 //!
 //! Cargo runs one test target at a time, so nothing else runs beside them either.
 
+mod handover;
 mod latency;
 mod memory;
 mod soak;

@@ -54,9 +54,9 @@ impl Envoy {
     pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
         let module = setup.module.clone().map_or_else(build_wasm, Ok)?;
         let folder = tempfile::Builder::new().prefix("traffic-policy-").tempdir()?;
+        put_configuration(folder.path(), &module, &string_value(&setup.policy))?;
         let bootstrap = bootstrap(setup, &policy_file(folder.path()))?;
         fs::write(folder.path().join("envoy.json"), serde_json::to_string_pretty(&bootstrap)?)?;
-        put_configuration(folder.path(), &module, &string_value(&setup.policy))?;
         let log = fs::File::create(folder.path().join("envoy.log"))?;
         let mut command = command(setup, folder.path())?;
         command
