@@ -8,7 +8,7 @@ use testbed::backend::Backend;
 use testbed::cargo::build_wasm;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
-use testbed::policies;
+use testbed::policies::{self, all_to};
 use testbed::{executable, project, read};
 
 #[test]
@@ -80,4 +80,24 @@ async fn a_plain_policy_needs_no_call_that_the_shipped_file_allows_for_other_fea
         assert_eq!(served_by(&answer), Some("a"));
     }
     assert!(!envoy.log().contains("panicked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_does_not_allow_a_call_of_the_filter_is_refused_before_a_worker_loads_it() {
+    let backends = Backend::start_all(["a"]).await.unwrap();
+    let envoy = Envoy::start(&Setup::new(all_to("a"), &backends)).await.unwrap();
+    envoy.wait_until_published(&all_to("a")).await.unwrap();
+    let shipped: Value = serde_json::from_slice(&std::fs::read(envoy.policy_file()).unwrap()).unwrap();
+    for call in ["proxy_get_shared_data", "proxy_set_shared_data"] {
+        let mut file = shipped.clone();
+        let vm = &mut file["resources"][0]["typed_config"]["config"]["vm_config"];
+        // Otherwise Envoy would use the VM and the shared data that it has.
+        vm["vm_id"] = json!(call);
+        let allowed = &mut vm["capability_restriction_config"]["allowed_capabilities"];
+        allowed.as_object_mut().unwrap().remove(call).unwrap();
+        let verdict = envoy.judge(async || envoy.put_file(file.to_string().as_bytes()));
+        assert_eq!(verdict.await.unwrap(), Verdict::Refused, "{call}");
+        let answer = envoy.client(Http::V1).get("/", &[]).await.unwrap();
+        assert_eq!(served_by(&answer), Some("a"), "{call}");
+    }
 }
