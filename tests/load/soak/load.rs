@@ -4,24 +4,30 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use http_body_util::channel::Channel;
 use testbed::client::{Answer, Client, Http, served_by};
 use testbed::envoy::Envoy;
 use tokio::task::JoinSet;
 
-use super::requests::{BACKENDS, COOKIE, Decided, POLICIES, Request};
+use super::requests::{BACKENDS, COOKIE, Decided, POLICIES, Request, numbered};
 
 /// The number of clients of each version of HTTP, and the number of requests that each has in
 /// flight.
 const CLIENTS: (usize, usize) = (8, 4);
+
+/// The number of uploads that are always held open, and the range of the seconds for which each is.
+const UPLOADS: usize = 16;
+const HELD_SECONDS: RangeInclusive<u64> = 1..=6;
 
 /// Load, and the record of the answers.
 pub(super) struct Load {
     pub(super) requests: Vec<Request>,
     /// The reference's decisions, by request and policy.
     pub(super) decided: Vec<Decided>,
-    /// The numbers of the newest policy that Envoy may have, and of the newest one in force.
+    /// The newest change that Envoy may have, and the newest one in force.
     pub(super) put: AtomicU64,
     pub(super) in_force: AtomicU64,
     /// Whether to stop.
@@ -66,32 +72,74 @@ impl Load {
                 }
             }
         }
+        for n in 0..UPLOADS {
+            let (load, v1) = (Arc::clone(self), envoy.client(Http::V1));
+            let lengths = HELD_SECONDS.cycle().skip(n);
+            senders.spawn(async move {
+                for seconds in lengths {
+                    if load.is_over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let sent = load.hold_open(&v1, Duration::from_secs(seconds)).await;
+                    sent.inspect_err(|_| load.is_over.store(true, Ordering::SeqCst))?;
+                }
+                Ok(())
+            });
+        }
         senders
     }
 
+    /// Sends the first half of a request's body, and the other half `time` later.
+    async fn hold_open(&self, client: &Client, time: Duration) -> anyhow::Result<()> {
+        let with_body = |number: &usize| self.requests[*number].body.len() > 1;
+        let number = (0..self.requests.len()).map(|_| self.next_number()).find(with_body).context("no bodies")?;
+        let request = &self.requests[number];
+        let headers: Vec<_> = request.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let (mut sender, body) = Channel::new(1);
+        let earliest = self.in_force.load(Ordering::SeqCst);
+        let half = request.body.len() / 2;
+        let send = async {
+            sender.send_data(request.body.slice(..half)).await?;
+            let start = Instant::now();
+            while start.elapsed() < time && !self.is_over.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            sender.send_data(request.body.slice(half..)).await?;
+            drop(sender);
+            anyhow::Ok(())
+        };
+        let (sent, answer) = tokio::join!(send, client.send_body(request.method, &request.path, headers, body));
+        sent?;
+        let changes = earliest..=self.put.load(Ordering::SeqCst);
+        self.take(number, changes, &answer?).with_context(|| format!("{request}, held open"))
+    }
+
+    fn next_number(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) as usize % self.requests.len()
+    }
+
     async fn send(&self, client: &Client, v1: &Client) -> anyhow::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) as usize % self.requests.len();
+        let number = self.next_number();
         let request = &self.requests[number];
         let headers = || request.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
         // Over HTTP/2 the host is not a header.
         let client = if headers().any(|(name, _)| name == "host") { v1 } else { client };
         let earliest = self.in_force.load(Ordering::SeqCst);
         let answer = client.send(request.method, &request.path, headers(), request.body.clone()).await?;
-        let in_force = earliest..=self.put.load(Ordering::SeqCst);
-        let policies = in_force.clone();
-        self.take(number, in_force, &answer)
-            .with_context(|| format!("{request}\nunder the policies {policies:?}: {answer:?}"))
+        let changes = earliest..=self.put.load(Ordering::SeqCst);
+        self.take(number, changes.clone(), &answer)
+            .with_context(|| format!("{request}\nafter the changes {changes:?}: {answer:?}"))
     }
 
     /// Checks an answer, and counts it.
-    fn take(&self, number: usize, in_force: RangeInclusive<u64>, answer: &Answer) -> anyhow::Result<()> {
+    fn take(&self, number: usize, mut changes: RangeInclusive<u64>, answer: &Answer) -> anyhow::Result<()> {
         let served = served_by(answer).context("failed")?;
         let mut policies = answer.headers().iter().filter_map(|(name, value)| {
             Some((name.as_str().strip_prefix("x-policy-")?.parse::<u64>().ok()?, value.as_bytes()))
         });
         let (policy, backend) = policies.next().context("no policy decided")?;
         ensure!(policies.next().is_none(), "two policies decided");
-        ensure!(in_force.contains(&policy), "a policy that is not in force decided");
+        ensure!(changes.any(|change| numbered(change) == policy), "a policy that is not in force decided");
         ensure!(backend == served.as_bytes(), "another backend has served");
         let place = number * POLICIES as usize + (policy % POLICIES) as usize;
         let decided = &self.decided[place];

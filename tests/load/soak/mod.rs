@@ -1,5 +1,5 @@
-//! Full load with all features on and a new policy every second: every answer is right, none fails,
-//! every counter is exact, and memory reaches a plateau.
+//! Full load with all features on, another policy every second and uploads that are held open over
+//! the changes: every answer is right, none fails, every counter is exact, and memory is flat.
 
 mod counts;
 mod load;
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use counts::{Counts, Expected, counted};
 use load::{Generated, Load};
-use requests::{BACKENDS, POLICIES, SHADOWS, decide, policy, requests};
+use requests::{BACKENDS, POLICIES, SHADOWS, decide, numbered, policy, requests};
 use testbed::backend::{Backend, named};
-use testbed::envoy::{Envoy, Setup, Verdict};
+use testbed::envoy::{Envoy, Setup};
 use testbed::policies::hash;
 use testbed::wait_until;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The environment variable `SOAK_SECONDS` sets the time; `make soak` takes ten minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn under_full_load_with_a_new_policy_every_second_answers_are_right_counters_exact_and_memory_bounded() {
+async fn under_full_load_with_another_policy_every_second_answers_are_right_counters_exact_and_memory_flat() {
     let _turn = crate::turn().await;
     let duration = Duration::from_secs(std::env::var("SOAK_SECONDS").map_or(20, |seconds| seconds.parse().unwrap()));
     let (requests, mut decided) = (requests(), Vec::new());
@@ -42,7 +42,11 @@ async fn under_full_load_with_a_new_policy_every_second_answers_are_right_counte
         let change = Instant::now();
         changes += 1;
         load.put.store(changes, Ordering::SeqCst);
-        assert_eq!(envoy.apply(&policy(changes).to_string()).await.unwrap(), Verdict::InForce);
+        let policy = policy(numbered(changes)).to_string();
+        envoy.put_policy(&policy).unwrap();
+        envoy.wait_until_published(&policy).await.unwrap();
+        // One worker may have published it before the other one decides by it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         load.in_force.store(changes, Ordering::SeqCst);
         slowest = slowest.max(change.elapsed());
         memory.push(envoy.resident_bytes().unwrap() >> 20);
@@ -73,7 +77,7 @@ async fn under_full_load_with_a_new_policy_every_second_answers_are_right_counte
         differences.is_empty() && envoy.in_flight_of_all().await.unwrap() == 0
     });
     waited.await.unwrap_or_else(|error| panic!("{error}: {differences:#?}"));
-    assert_eq!(envoy.policy_hash().await.unwrap(), hash(&policy(changes).to_string()));
+    assert_eq!(envoy.policy_hash().await.unwrap(), hash(&policy(numbered(changes)).to_string()));
 
     let mut copies = BTreeMap::<_, u64>::new();
     for (series, count) in counts.iter().filter(|(series, _)| series.metric == "shadow_total") {
@@ -87,9 +91,14 @@ async fn under_full_load_with_a_new_policy_every_second_answers_are_right_counte
         requests as f64 / seconds,
         generated.len(),
     );
-    // After three tenths the code, connections, buffers and series are there, unless the run takes
-    // only seconds.
-    let (early, late) = (tenths[2], tenths[9]);
-    let more = early / if seconds > 120.0 { 10 } else { 5 };
-    assert!(late <= early + more, "memory grows: {tenths:?} MiB");
+    // After a minute the code, connections, buffers and series are there, and memory is flat. A run
+    // of seconds shows only that it doesn't grow much.
+    if seconds > 180.0 {
+        let settled = &memory[60..];
+        let (least, most) = (settled.iter().min().unwrap(), settled.iter().max().unwrap());
+        assert!(most - least <= 10, "memory is not within 5 MiB of a value: {least} to {most} MiB, {tenths:?}");
+    } else {
+        let (early, late) = (tenths[2], tenths[9]);
+        assert!(late <= early + early / 5, "memory grows: {tenths:?} MiB");
+    }
 }

@@ -51,6 +51,14 @@ pub(super) fn policy(number: u64) -> Value {
     ] })
 }
 
+/// The number of the policy that a change puts into force. Changes go through many policies and
+/// flap between two, in turn.
+pub(super) fn numbered(change: u64) -> u64 {
+    const PHASE: u64 = 15;
+    let phase = change / PHASE;
+    if phase % 2 == 0 { change } else { phase * PHASE + change % 2 }
+}
+
 /// A request that is sent over and over.
 #[derive(Clone)]
 pub(super) struct Request {
