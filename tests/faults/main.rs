@@ -8,5 +8,6 @@ mod envoy;
 mod file;
 mod hostile;
 mod load;
+mod memory;
 mod upstreams;
 mod vm;
