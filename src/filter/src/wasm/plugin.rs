@@ -191,10 +191,11 @@ impl Plugin {
         self.document.borrow().as_ref().map_or(0, Vec::len)
     }
 
-    /// Gives up the document, too.
+    /// Gives up the document of a policy that is not in memory.
     pub(super) fn forget_document(&self) {
-        self.loaded.take();
-        self.document.take();
+        if self.loaded.borrow().is_none() {
+            self.document.take();
+        }
     }
 
     /// Loads the policy again. Without the memory for it, the newest policy of this plugin decides.

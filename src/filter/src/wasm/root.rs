@@ -70,7 +70,7 @@ impl Context for Root {
 fn configure(size: usize) -> Option<Plugin> {
     let name = host::plugin_name();
     if !can_load(size) {
-        worker::with(|worker| worker.forget_replaced());
+        worker::with(|worker| worker.forget_replaced(0));
     }
     if !can_load(size) {
         let newest = worker::with(|worker| worker.newest(&name));

@@ -46,23 +46,27 @@ pub(super) fn with<R>(f: impl FnOnce(&Worker) -> R) -> R {
 impl Worker {
     /// Takes up a plugin that was configured. Those before it give up memory.
     pub(super) fn add(&self, plugin: Rc<Plugin>) {
-        let mut plugins = self.plugins.borrow_mut();
-        let mut room = MAX_REPLACED_BYTES;
-        for old in plugins.iter().rev() {
-            old.make_way_for(&plugin);
-            room = room.saturating_sub(old.document_bytes());
-            if room == 0 {
-                old.forget_document();
-            }
-        }
-        plugins.push(plugin);
+        self.plugins.borrow().iter().for_each(|old| old.make_way_for(&plugin));
+        self.plugins.borrow_mut().push(plugin);
+        self.forget_replaced(MAX_REPLACED_BYTES);
         self.gates.forget_unused(host::now());
     }
 
-    /// Gives up all memory that only policies that were replaced need.
-    pub(super) fn forget_replaced(&self) {
-        for plugin in self.plugins.borrow().iter().rev().skip(1) {
-            plugin.forget_document();
+    /// Forgets replaced policies that are not in memory, the oldest first, until their documents
+    /// take at most `max_bytes`.
+    pub(super) fn forget_replaced(&self, max_bytes: usize) {
+        let plugins = self.plugins.borrow();
+        let (mut names, mut bytes) = (Vec::new(), 0_usize);
+        for plugin in plugins.iter().rev() {
+            if !names.contains(&&plugin.name) {
+                // The newest of its name is in force, whether it has requests or not.
+                names.push(&plugin.name);
+                continue;
+            }
+            bytes = bytes.saturating_add(plugin.document_bytes());
+            if bytes > max_bytes {
+                plugin.forget_document();
+            }
         }
     }
 
