@@ -1,6 +1,7 @@
 //! Checks that the documents are true: sizes, links, commands, policies and field tables.
 
 mod alerts;
+mod claims;
 mod commands;
 mod fields;
 mod links;
