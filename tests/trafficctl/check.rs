@@ -197,6 +197,40 @@ fn the_shipped_files_have_no_warnings() {
 }
 
 #[test]
+fn a_route_that_mirrors_by_a_header_of_the_client_is_a_warning() {
+    let policy =
+        POLICY.replace("}\n    }", "},\n      \"shadow\": { \"s\": { \"fraction\": 0, \"via\": \"mirror\" } } }");
+    let desk = Desk::with("policy.json", policy);
+    let rendered = desk.ok(&format!("render envoy {}", desk.file()));
+    let mirror = "the routes of the connection manager \"main\" mirror by the header \"x-traffic-mirror\", which the \
+                  connection manager leaves as the client sent it: a client that sends it has its requests copied to any \
+                  cluster of the proxy; remove it in early_header_mutation_extensions";
+    let route = "the routes of the connection manager \"main\" take the cluster from the header \"x-traffic-cluster\", \
+                 which the connection manager leaves as the client sent it: a client that sends it chooses the cluster \
+                 wherever the filter does not replace it; overwrite it in early_header_mutation_extensions";
+    let removal = "              - remove: x-traffic-mirror\n";
+    let early = "early_header_mutation_extensions:\n          - name";
+    for (removed, instead, expected) in [
+        ("", "", vec![]),
+        (removal, "", vec![mirror]),
+        (removal, "              - remove: x-traffic-mirror-2\n", vec![mirror]),
+        ("OVERWRITE_IF_EXISTS_OR_ADD\n              # ", "APPEND_IF_EXISTS_OR_ADD\n              # ", vec![route]),
+        (early, "# early_header_mutation_extensions:\n          access_log:\n          - name", vec![route, mirror]),
+    ] {
+        assert!(rendered.contains(removed), "{removed}");
+        let file = desk.put("envoy.yaml", rendered.replacen(removed, instead, 1));
+        let report = desk.json(["check", "--json", &file]);
+        let found: Vec<_> =
+            messages(&report).into_iter().filter(|words| words.contains("early_header_mutation")).collect();
+        assert_eq!((found, &report["errors"]), (expected.clone(), &json!(0)), "{removed:?} {instead:?}");
+        assert_eq!(
+            desk.run(&format!("check --deny-warnings {file}")).status,
+            Some(i32::from(!messages(&report).is_empty()))
+        );
+    }
+}
+
+#[test]
 fn standard_input_can_be_checked() {
     let desk = Desk::with("unused", "");
     let mut command = desk.trafficctl.command(["check", "-"]);

@@ -3,12 +3,15 @@
 mod backends;
 mod shadows;
 mod shares;
+mod steering;
 
 use std::collections::BTreeSet;
 
 use crate::advice::Advice;
 use crate::document::file::Judged;
 use crate::document::outline::mentions;
+
+pub use steering::unprotected;
 
 /// What is known beside the policy.
 #[derive(Default)]
