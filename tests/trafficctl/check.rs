@@ -231,6 +231,34 @@ fn a_route_that_mirrors_by_a_header_of_the_client_is_a_warning() {
 }
 
 #[test]
+fn a_shadow_that_no_route_mirrors_is_a_warning() {
+    let mirror = |header: &str| {
+        let shadow = json!({ "fraction": 0.5, "via": "mirror", "mirror_header": header, "methods": ["GET"] });
+        json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "cohorts": [
+            { "name": "c", "match": {}, "traffic": { "a": 1 }, "shadow": { "a": shadow } }
+        ] }] })
+    };
+    let desk = Desk::with("policy.json", mirror("X-Mine").to_string());
+    let expected = r#"endpoints[0].cohorts[0].shadow.a: no route mirrors by "x-mine": copies are counted as mirrored, and nothing sends them; add a mirror policy to the route, as `trafficctl render` does, or use "via": "callout""#;
+    let ecds = desk.put("ecds.yaml", desk.ok(&format!("render ecds {}", desk.file())));
+    let envoy = desk.put("envoy.yaml", desk.ok(&format!("render envoy {} --ecds ecds.yaml", desk.file())));
+    let istio = desk.put("istio.yaml", desk.ok(&format!("render istio {}", desk.file())));
+    for file in [&ecds, &envoy, &istio] {
+        assert_eq!(messages(&desk.json(["check", "--json", file])), Vec::<&str>::new(), "{file}");
+    }
+    // The policy changes, and the routes do not.
+    desk.put("ecds.yaml", testbed::read(&ecds).unwrap().replace("X-Mine", "X-Yours"));
+    let found = desk.json(["check", "--json", &envoy]);
+    assert_eq!(messages(&found), [expected.replace("x-mine", "x-yours")]);
+    // Envoy Gateway's routes can't mirror by a header, so `render` refuses such a policy.
+    let callout = mirror("X-Mine").to_string().replace(r#""mirror_header":"X-Mine","#, "").replace("mirror", "callout");
+    let callout = desk.put("callout.json", callout);
+    let gateway = desk.ok(&format!("render envoy-gateway {callout}")).replace("via: callout", "via: mirror");
+    let found = desk.json(["check", "--json", &desk.put("gateway.yaml", gateway)]);
+    assert_eq!(messages(&found), [expected.replace("x-mine", "x-traffic-mirror")]);
+}
+
+#[test]
 fn standard_input_can_be_checked() {
     let desk = Desk::with("unused", "");
     let mut command = desk.trafficctl.command(["check", "-"]);

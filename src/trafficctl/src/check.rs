@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             summary.about_file(&file.path, Severity::Warning, &lint::unprotected(&found));
         }
     }
-    let context = lint::Context { clusters, requests_per_second: arguments.rate, is_change: false };
+    let mirrors = steering.mirrors();
+    let context = lint::Context { clusters, mirrors, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
         for policy in &file.policies {
             summary.about_policy(file, policy, &lint::findings(policy, &context));

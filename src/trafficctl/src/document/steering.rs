@@ -14,10 +14,12 @@ pub struct Steering {
     routes: BTreeMap<String, Steered>,
     /// Patches of a mesh, taken together: one may make the route, another protect it.
     patches: Part,
+    /// Whether a manifest of a mesh has routes.
+    has_mesh_routes: bool,
 }
 
 /// A connection manager, or the patches of a mesh.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Part {
     name: String,
     steered: Steered,
@@ -53,9 +55,14 @@ pub struct Unprotected {
 impl Steering {
     /// Adds what `value`, a document or a part of one, says.
     pub fn note(&mut self, value: &Value) {
-        if let Some("EnvoyFilter" | "EnvoyPatchPolicy") = value.get("kind").and_then(Value::as_str) {
-            steered(value, Steers::Route, &mut self.patches.steered);
-            return protected(value, &mut self.patches.protected);
+        match value.get("kind").and_then(Value::as_str) {
+            Some("EnvoyFilter" | "EnvoyPatchPolicy") => {
+                self.has_mesh_routes = true;
+                steered(value, Steers::Route, &mut self.patches.steered);
+                return protected(value, &mut self.patches.protected);
+            }
+            Some("VirtualService" | "HTTPRoute" | "GRPCRoute") => return self.has_mesh_routes = true,
+            _ => (),
         }
         let config = if value.get("type_url").is_some() { value.get("value").unwrap_or(value) } else { value };
         if type_of(value).ends_with("http_connection_manager.v3.HttpConnectionManager") {
@@ -77,6 +84,20 @@ impl Steering {
         self.routes.extend(other.routes.iter().map(|(name, steered)| (name.clone(), steered.clone())));
         self.patches.steered.extend(other.patches.steered.clone());
         self.patches.protected.extend(other.patches.protected.iter().cloned());
+        self.managers.extend(other.managers.iter().cloned());
+        self.has_mesh_routes |= other.has_mesh_routes;
+    }
+
+    /// The headers by which routes mirror requests; `None` unless all routes are known.
+    pub fn mirrors(&self) -> Option<BTreeSet<String>> {
+        let is_elsewhere = |name: &String| !self.routes.contains_key(name);
+        let has_unknown_routes = self.managers.iter().filter_map(|manager| manager.routes.as_ref()).any(is_elsewhere);
+        if has_unknown_routes || (self.managers.is_empty() && !self.has_mesh_routes) {
+            return None;
+        }
+        let of_managers = self.managers.iter().map(|manager| &manager.steered).chain(self.routes.values());
+        let all = of_managers.chain([&self.patches.steered]).flatten();
+        Some(all.filter(|(_, steers)| **steers == Steers::Mirror).map(|(header, _)| header.clone()).collect())
     }
 
     /// The headers that steer requests of these connection managers, though clients can set them.
@@ -276,6 +297,11 @@ mod tests {
         all.extend(&steering(&routes));
         let found = managers.unprotected(&all);
         assert_eq!(found, [Unprotected::new("main", "x-copy", Steers::Mirror)]);
+        assert_eq!(all.mirrors(), None, "no manager is known");
+        all.extend(&steering(&manager("main")));
+        assert_eq!(all.mirrors(), Some(BTreeSet::from(["x-copy".to_owned()])));
+        all.extend(&managers);
+        assert_eq!(all.mirrors(), None, "routes of a manager are unknown");
     }
 
     #[test]
