@@ -231,6 +231,21 @@ fn a_route_that_mirrors_by_a_header_of_the_client_is_a_warning() {
 }
 
 #[test]
+fn patched_routes_of_istio_that_mirror_by_a_header_of_the_client_are_a_warning() {
+    let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": {
+        "a": { "fraction": 0, "via": "mirror" } } }] });
+    let desk = Desk::with("policy.json", policy.to_string());
+    let rendered = desk.ok(&format!("render istio {}", desk.file()));
+    let removal = "\n              - remove: x-traffic-mirror";
+    assert_eq!(rendered.matches(removal).count(), 1, "{rendered}");
+    let report = desk.json(["check", "--json", &desk.put("istio.yaml", rendered.replace(removal, ""))]);
+    let expected = "the routes of an EnvoyFilter or EnvoyPatchPolicy mirror by the header \"x-traffic-mirror\", which the \
+                    connection manager leaves as the client sent it: a client that sends it has its requests copied to \
+                    any cluster of the proxy; remove it in early_header_mutation_extensions";
+    assert_eq!(messages(&report), [expected]);
+}
+
+#[test]
 fn a_shadow_that_no_route_mirrors_is_a_warning() {
     let mirror = |header: &str| {
         let shadow = json!({ "fraction": 0.5, "via": "mirror", "mirror_header": header, "methods": ["GET"] });

@@ -1,4 +1,4 @@
-//! Envoy's own mirror and the marker of copies: what clients can do with the headers that steer them.
+//! What clients can do with the headers that steer Envoy's mirror and mark copies.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -54,8 +54,7 @@ impl Mirrors {
         mirrors
     }
 
-    /// The headers of the shadows of an endpoint or a cohort. A name that is wrong has been reported
-    /// where it stands.
+    /// Adds the headers of an endpoint or a cohort. A wrong name has been reported where it stands.
     fn add(&mut self, at: &At<'_>, shadow: &Named<ShadowConfig>, seen: &mut FnvHashSet<String>) {
         let field = at.member("shadow");
         for (backend, ShadowConfig(fields)) in shadow.iter() {

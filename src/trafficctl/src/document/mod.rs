@@ -13,3 +13,4 @@ pub mod source;
 pub mod steering;
 pub mod store;
 pub mod tree;
+mod typed;

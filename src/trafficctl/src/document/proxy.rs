@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::steering::Steering;
+use super::typed::type_of;
 
 /// The parts of an Envoy configuration that concern a policy in another file.
 #[derive(Debug, Default)]
@@ -49,10 +50,4 @@ impl Proxy {
             _ => (),
         }
     }
-}
-
-/// The type of an `Any`, or the type that a `TypedStruct` stands for.
-pub fn type_of(value: &Value) -> &str {
-    let of_typed_struct = value.get("type_url").and_then(Value::as_str);
-    of_typed_struct.or_else(|| value.get("@type")?.as_str()).unwrap_or_default()
 }

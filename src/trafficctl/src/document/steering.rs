@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::proxy::type_of;
+use super::typed::type_of;
 
 /// The parts of a proxy's configuration in which headers name clusters.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Steering {
 struct Part {
     name: String,
     steered: Steered,
-    /// The name of its routes, where they are elsewhere.
+    /// The name of its routes, where they are elsewhere; empty if it chooses among several.
     routes: Option<String>,
     /// The headers that it removes or overwrites before anything reads them.
     protected: BTreeSet<String>,
@@ -44,8 +44,8 @@ pub enum Steers {
 /// A header that steers requests, though clients can set it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unprotected {
-    /// The name of the connection manager; empty for patches of a mesh.
-    pub manager: String,
+    /// The name of the connection manager; `None` for patches of a mesh.
+    pub manager: Option<String>,
     /// The header.
     pub header: String,
     /// What it steers.
@@ -109,28 +109,30 @@ impl Steering {
             let elsewhere = manager.routes.as_ref().and_then(|name| all.routes.get(name));
             for (header, steers) in manager.steered.iter().chain(elsewhere.into_iter().flatten()) {
                 if !manager.protected.contains(header) {
-                    unprotected.push(Unprotected::new(&manager.name, header, *steers));
+                    unprotected.push(Unprotected::new(Some(&manager.name), header, *steers));
                 }
             }
         }
         let patched = self.patches.steered.iter().filter(|(header, _)| !is_known(header));
-        unprotected.extend(patched.map(|(header, steers)| Unprotected::new("", header, *steers)));
+        unprotected.extend(patched.map(|(header, steers)| Unprotected::new(None, header, *steers)));
         unprotected
     }
 }
 
 impl Unprotected {
-    fn new(manager: &str, header: &str, steers: Steers) -> Self {
-        Self { manager: manager.to_owned(), header: header.to_owned(), steers }
+    fn new(manager: Option<&str>, header: &str, steers: Steers) -> Self {
+        Self { manager: manager.map(str::to_owned), header: header.to_owned(), steers }
     }
 }
 
 fn manager(config: &Value) -> Part {
     let mut part = Part { name: string(config, "stat_prefix"), ..Part::default() };
-    if let Some(routes) = member(config, "route_config") {
-        steered(routes, Steers::Route, &mut part.steered);
+    match member(config, "route_config") {
+        Some(routes) => steered(routes, Steers::Route, &mut part.steered),
+        None => {
+            part.routes = Some(member(config, "rds").map_or_else(String::new, |rds| string(rds, "route_config_name")))
+        }
     }
-    part.routes = member(config, "rds").map(|rds| string(rds, "route_config_name"));
     if let Some(mutations) = member(config, "early_header_mutation_extensions") {
         protected(mutations, &mut part.protected);
     }
@@ -296,7 +298,7 @@ mod tests {
         let mut all = Steering::default();
         all.extend(&steering(&routes));
         let found = managers.unprotected(&all);
-        assert_eq!(found, [Unprotected::new("main", "x-copy", Steers::Mirror)]);
+        assert_eq!(found, [Unprotected::new(Some("main"), "x-copy", Steers::Mirror)]);
         assert_eq!(all.mirrors(), None, "no manager is known");
         all.extend(&steering(&manager("main")));
         assert_eq!(all.mirrors(), Some(BTreeSet::from(["x-copy".to_owned()])));
@@ -311,7 +313,7 @@ mod tests {
         let manager = patch(json!({ "typed_config": { "mutations": [{ "remove": "x-copy" }] } }));
         let mut all = Steering::default();
         all.extend(&routes);
-        assert_eq!(routes.unprotected(&all), [Unprotected::new("", "x-copy", Steers::Mirror)]);
+        assert_eq!(routes.unprotected(&all), [Unprotected::new(None, "x-copy", Steers::Mirror)]);
         all.extend(&manager);
         assert_eq!(routes.unprotected(&all), []);
     }

@@ -78,8 +78,7 @@ fn filter_config(ecds: &str) -> Result<String, Error> {
 }
 
 /// Adds a mirror policy to the route for each mirror header, and removes what clients send in them.
-/// Without such a header, clients can still not set the default one: a mirror policy may be added by
-/// hand.
+/// Without such a header, the default one is removed: a mirror policy may be added by hand.
 fn with_mirrors(text: &str, policy: &Policy) -> Result<String, Error> {
     const ROUTE: &str = "                  timeout: 15s\n";
     const REMOVAL: &str = "- remove: x-traffic-mirror\n";

@@ -12,8 +12,8 @@ const MIRROR: &str = include_str!("../../../../envoy/mirror-policy.yaml");
 /// The default of `mirror_header`, as the templates have it.
 pub const MIRROR_HEADER: &str = "x-traffic-mirror";
 
-/// The headers that the routes of `policy` mirror by. The routes need them also for shadows that are
-/// switched off, so that they can be switched on again.
+/// The headers that the routes of `policy` mirror by, also those of shadows that are switched off:
+/// they may be switched on again.
 ///
 /// # Errors
 /// [`Error::Wrong`] if Envoy's configuration can't have one of them.
