@@ -37,11 +37,16 @@ pub(super) fn own_header(name: &str) -> Result<HeaderName, Fault> {
 /// The headers that steer Envoy's mirrors: each once, with its first place.
 ///
 /// A shadow that is switched off has one, too: the route may still mirror by it.
-pub(super) struct Mirrors(Vec<(HeaderName, Place)>);
+#[derive(Default)]
+pub(super) struct Mirrors {
+    /// Those that a policy may have. Of more, the places would cost more than the policy.
+    listed: Vec<(HeaderName, Place)>,
+    count: usize,
+}
 
 impl Mirrors {
     pub(super) fn of(config: &PolicyConfig) -> Self {
-        let (mut mirrors, mut seen) = (Self(Vec::new()), FnvHashSet::default());
+        let (mut mirrors, mut seen) = (Self::default(), FnvHashSet::default());
         let list = At::Root.member("endpoints");
         for (n, endpoint) in config.endpoints.iter().enumerate() {
             let at = list.element(n);
@@ -63,20 +68,23 @@ impl Mirrors {
                 && let Ok(header) = own_header(header)
                 && seen.insert(header.to_string())
             {
-                self.0.push((header, field.member(backend).member("mirror_header").place()));
+                self.count += 1;
+                if self.count <= MIRROR_HEADERS {
+                    self.listed.push((header, field.member(backend).member("mirror_header").place()));
+                }
             }
         }
     }
 
     /// Refuses more headers than a request may cost, and one that the filter uses otherwise.
     pub(super) fn check(&self, request_header: Option<&HeaderName>, errors: &mut Errors) {
-        if self.0.len() > MIRROR_HEADERS {
-            let problem = format!("{} different headers steer mirrors", self.0.len());
+        if self.count > MIRROR_HEADERS {
+            let problem = format!("{} different headers steer mirrors", self.count);
             let remedy = format!("use at most {MIRROR_HEADERS}: shadows of different endpoints can share a header");
             errors.refuse(&At::Root.member("endpoints"), problem, remedy);
         }
         if let Some(header) = request_header
-            && let Some((_, place)) = self.0.iter().find(|(mirror, _)| mirror == header)
+            && let Some((_, place)) = self.listed.iter().find(|(mirror, _)| mirror == header)
         {
             let fault = Fault::new(format!("{header:?} is also {place}"), "choose a header of its own");
             errors.add(&At::Root.member("request_header"), fault.of(Kind::Conflict));
@@ -85,7 +93,7 @@ impl Mirrors {
 
     /// The names alone.
     pub(super) fn headers(&self) -> Vec<HeaderName> {
-        self.0.iter().map(|(header, _)| header.clone()).collect()
+        self.listed.iter().map(|(header, _)| header.clone()).collect()
     }
 
     /// A warning for each header of the policy that is surely needed for something else.
@@ -94,10 +102,10 @@ impl Mirrors {
         let routing = [(&policy.routing_header, field("routing_header"))];
         let request = policy.request_header.iter().map(|header| (header, field("request_header")));
         let response = policy.response_header.iter().map(|header| (header, field("response_header")));
-        let mirrors = self.0.iter().map(|(header, place)| (header, place.clone()));
+        let mirrors = self.listed.iter().map(|(header, place)| (header, place.clone()));
         let affinities = policy.endpoints.iter().filter_map(|endpoint| endpoint.affinity.as_ref());
         let keys: FnvHashSet<&str> = affinities.flat_map(Affinity::headers).collect();
-        let steers = |header: &str| self.0.iter().any(|(mirror, _)| *mirror == *header);
+        let steers = |header: &str| self.listed.iter().any(|(mirror, _)| *mirror == *header);
         let own = |name: &str| (name == MIRROR_HEADER && !steers(name)).then(|| MIRRORS_ALL.to_owned());
         let key = |name: &str| keys.contains(name).then(|| format!("{name:?} has the shard key, which is replaced"));
         let of_request = |(header, place): (&HeaderName, Place)| {
