@@ -197,6 +197,83 @@ fn the_shipped_files_have_no_warnings() {
 }
 
 #[test]
+fn a_route_that_mirrors_by_a_header_of_the_client_is_a_warning() {
+    let policy =
+        POLICY.replace("}\n    }", "},\n      \"shadow\": { \"s\": { \"fraction\": 0, \"via\": \"mirror\" } } }");
+    let desk = Desk::with("policy.json", policy);
+    let rendered = desk.ok(&format!("render envoy {}", desk.file()));
+    let mirror = "the routes of the connection manager \"main\" mirror by the header \"x-traffic-mirror\", which the \
+                  connection manager leaves as the client sent it: a client that sends it has its requests copied to any \
+                  cluster of the proxy; remove it in early_header_mutation_extensions";
+    let route = "the routes of the connection manager \"main\" take the cluster from the header \"x-traffic-cluster\", \
+                 which the connection manager leaves as the client sent it: a client that sends it chooses the cluster \
+                 wherever the filter does not replace it; overwrite it in early_header_mutation_extensions";
+    let removal = "              - remove: x-traffic-mirror\n";
+    let early = "early_header_mutation_extensions:\n          - name";
+    for (removed, instead, expected) in [
+        ("", "", vec![]),
+        (removal, "", vec![mirror]),
+        (removal, "              - remove: x-traffic-mirror-2\n", vec![mirror]),
+        ("OVERWRITE_IF_EXISTS_OR_ADD\n              # ", "APPEND_IF_EXISTS_OR_ADD\n              # ", vec![route]),
+        (early, "# early_header_mutation_extensions:\n          access_log:\n          - name", vec![route, mirror]),
+    ] {
+        assert!(rendered.contains(removed), "{removed}");
+        let file = desk.put("envoy.yaml", rendered.replacen(removed, instead, 1));
+        let report = desk.json(["check", "--json", &file]);
+        let found: Vec<_> =
+            messages(&report).into_iter().filter(|words| words.contains("early_header_mutation")).collect();
+        assert_eq!((found, &report["errors"]), (expected.clone(), &json!(0)), "{removed:?} {instead:?}");
+        assert_eq!(
+            desk.run(&format!("check --deny-warnings {file}")).status,
+            Some(i32::from(!messages(&report).is_empty()))
+        );
+    }
+}
+
+#[test]
+fn patched_routes_of_istio_that_mirror_by_a_header_of_the_client_are_a_warning() {
+    let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": {
+        "a": { "fraction": 0, "via": "mirror" } } }] });
+    let desk = Desk::with("policy.json", policy.to_string());
+    let rendered = desk.ok(&format!("render istio {}", desk.file()));
+    let removal = "\n              - remove: x-traffic-mirror";
+    assert_eq!(rendered.matches(removal).count(), 1, "{rendered}");
+    let report = desk.json(["check", "--json", &desk.put("istio.yaml", rendered.replace(removal, ""))]);
+    let expected = "the routes of an EnvoyFilter or EnvoyPatchPolicy mirror by the header \"x-traffic-mirror\", which the \
+                    connection manager leaves as the client sent it: a client that sends it has its requests copied to \
+                    any cluster of the proxy; remove it in early_header_mutation_extensions";
+    assert_eq!(messages(&report), [expected]);
+}
+
+#[test]
+fn a_shadow_that_no_route_mirrors_is_a_warning() {
+    let mirror = |header: &str| {
+        let shadow = json!({ "fraction": 0.5, "via": "mirror", "mirror_header": header, "methods": ["GET"] });
+        json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "cohorts": [
+            { "name": "c", "match": {}, "traffic": { "a": 1 }, "shadow": { "a": shadow } }
+        ] }] })
+    };
+    let desk = Desk::with("policy.json", mirror("X-Mine").to_string());
+    let expected = r#"endpoints[0].cohorts[0].shadow.a: no route mirrors by "x-mine": copies are counted as mirrored, and nothing sends them; add a mirror policy to the route, as `trafficctl render` does, or use "via": "callout""#;
+    let ecds = desk.put("ecds.yaml", desk.ok(&format!("render ecds {}", desk.file())));
+    let envoy = desk.put("envoy.yaml", desk.ok(&format!("render envoy {} --ecds ecds.yaml", desk.file())));
+    let istio = desk.put("istio.yaml", desk.ok(&format!("render istio {}", desk.file())));
+    for file in [&ecds, &envoy, &istio] {
+        assert_eq!(messages(&desk.json(["check", "--json", file])), Vec::<&str>::new(), "{file}");
+    }
+    // The policy changes, and the routes do not.
+    desk.put("ecds.yaml", testbed::read(&ecds).unwrap().replace("X-Mine", "X-Yours"));
+    let found = desk.json(["check", "--json", &envoy]);
+    assert_eq!(messages(&found), [expected.replace("x-mine", "x-yours")]);
+    // Envoy Gateway's routes can't mirror by a header, so `render` refuses such a policy.
+    let callout = mirror("X-Mine").to_string().replace(r#""mirror_header":"X-Mine","#, "").replace("mirror", "callout");
+    let callout = desk.put("callout.json", callout);
+    let gateway = desk.ok(&format!("render envoy-gateway {callout}")).replace("via: callout", "via: mirror");
+    let found = desk.json(["check", "--json", &desk.put("gateway.yaml", gateway)]);
+    assert_eq!(messages(&found), [expected.replace("x-mine", "x-traffic-mirror")]);
+}
+
+#[test]
 fn standard_input_can_be_checked() {
     let desk = Desk::with("unused", "");
     let mut command = desk.trafficctl.command(["check", "-"]);

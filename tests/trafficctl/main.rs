@@ -6,6 +6,7 @@ mod edits;
 mod explain;
 mod files;
 mod kubernetes;
+mod mirrors;
 mod render;
 mod schema;
 mod status;

@@ -1,7 +1,8 @@
 //! `render`: the output is valid, contains the policy, and runs.
 
 use serde_json::Value;
-use testbed::backend::Backend;
+use testbed::backend::{Backend, named};
+use testbed::bootstrap::connection_manager;
 use testbed::cargo::build_wasm;
 use testbed::client::{Client, Http, served_by};
 use testbed::process::Running;
@@ -43,7 +44,10 @@ fn each_form_contains_the_policy_that_it_was_made_from() {
 #[test]
 fn names_of_the_policy_are_in_their_places() {
     let text = POLICY.replacen('{', r#"{ "routing_header": "x-where", "backends": { "model-v2": { "cluster": "outbound|8080|v2|model.prod.svc" } },"#, 1);
-    let desk = Desk::with("policy.json", text.replace("}\n    }", "},\n      \"shadow\": { \"s\": { \"fraction\": 1, \"via\": \"mirror\", \"mirror_header\": \"x-mine\" } } }"));
+    let desk = Desk::with(
+        "policy.json",
+        with_shadow(&text, r#"{ "fraction": 1, "via": "mirror", "mirror_header": "x-mine" }"#),
+    );
     let envoy = desk.ok(&format!("render envoy {} --cluster s=[::1]:9", desk.file()));
     for expected in [
         "header: { key: x-where, value: model-v1 }",
@@ -66,12 +70,37 @@ fn names_of_the_policy_are_in_their_places() {
             && istio.contains("istio: ingress"),
         "{istio}"
     );
+    let without_mirror = desk.put("callout.json", with_shadow(&text, r#"{ "fraction": 1 }"#));
     let gateway = desk.ok(&format!(
-        "render envoy-gateway {} --cluster outbound|8080|v2|model.prod.svc=ranker.prod.svc:9000",
-        desk.file()
+        "render envoy-gateway {without_mirror} --cluster outbound|8080|v2|model.prod.svc=ranker.prod.svc:9000"
     ));
     assert!(gateway.contains("name: x-where"), "{gateway}");
     assert!(gateway.contains("- name: ranker\n      port: 9000\n      namespace: prod"), "{gateway}");
+}
+
+/// A policy with one endpoint, and a shadow `s` in it.
+fn with_shadow(policy: &str, shadow: &str) -> String {
+    policy.replace("}\n    }", &format!("}},\n      \"shadow\": {{ \"s\": {shadow} }} }}"))
+}
+
+#[test]
+fn the_default_mirror_header_is_removed_except_where_the_policy_has_others() {
+    for (shadow, routing_header, expected) in [
+        ("0.5", "x-traffic-cluster", vec!["x-traffic-mirror"]),
+        (r#"{ "fraction": 0, "via": "mirror" }"#, "x-traffic-cluster", vec!["x-traffic-mirror"]),
+        (r#"{ "fraction": 0, "via": "mirror", "mirror_header": "x-mine" }"#, "x-traffic-cluster", vec!["x-mine"]),
+        // The name of the fallback cluster stays.
+        ("0.5", "x-traffic-mirror", vec![]),
+    ] {
+        let policy = POLICY.replacen('{', &format!(r#"{{ "routing_header": "{routing_header}","#), 1);
+        let desk = Desk::with("policy.json", with_shadow(&policy, shadow));
+        let mut rendered: Value = serde_saphyr::from_str(&desk.ok(&format!("render envoy {}", desk.file()))).unwrap();
+        let manager = connection_manager(&mut rendered);
+        let mutations = manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"].as_array().unwrap();
+        assert_eq!(mutations[0]["append"]["header"]["key"], routing_header);
+        let removed: Vec<_> = mutations.iter().filter_map(|mutation| mutation["remove"].as_str()).collect();
+        assert_eq!(removed, expected, "{shadow}");
+    }
 }
 
 #[test]
@@ -125,7 +154,7 @@ fn an_option_without_effect_is_refused() {
 async fn the_rendered_proxy_serves() {
     let wasm = build_wasm().unwrap();
     let backends = Backend::start_all(["model-v1", "model-v2"]).await.unwrap();
-    let desk = Desk::with("policy.json", POLICY);
+    let desk = Desk::with("policy.json", with_shadow(POLICY, r#"{ "fraction": 0, "via": "mirror" }"#));
     let mut arguments = vec!["render".to_owned(), "envoy".to_owned(), desk.file().to_owned()];
     arguments.extend(["--module".to_owned(), wasm.to_str().unwrap().to_owned()]);
     for backend in &backends {
@@ -149,4 +178,10 @@ async fn the_rendered_proxy_serves() {
     let answer = answer.unwrap();
     assert_eq!(served_by(&answer), Some("model-v1"));
     assert_eq!(answer.headers()["x-traffic-backend"], "model-v1");
+    // The route mirrors by this header, but not for a client.
+    for _ in 0..20 {
+        let headers = [("x-serve-shard-key", "alice"), ("x-traffic-mirror", "model-v2")];
+        assert_eq!(served_by(&client.get("/rank", &headers).await.unwrap()), Some("model-v1"));
+    }
+    assert_eq!(named(&backends, "model-v2").count(), 0);
 }

@@ -22,6 +22,10 @@ pub const KEY_HEADER: &str = "x-serve-shard-key";
 /// The default of `mirror_header`.
 pub const MIRROR_HEADER: &str = "x-traffic-mirror";
 
+/// How many different headers may steer the mirrors of a policy: each request has each of them set
+/// or removed.
+pub const MIRROR_HEADERS: usize = 64;
+
 /// The default of `cookie.path`.
 pub const COOKIE_PATH: &str = "/";
 

@@ -29,7 +29,8 @@ pub struct Policy {
     /// The cluster for a request that no endpoint matches; `None` removes the routing header from
     /// it.
     pub default_cluster: Option<ClusterName>,
-    /// The request headers that steer Envoy's own mirrors; each once.
+    /// The request headers that steer Envoy's own mirrors, each once. Those of shadows that are
+    /// switched off are among them, since the route may still mirror by them.
     pub mirror_headers: Vec<HeaderName>,
     /// The endpoints, in the order in which they are tried.
     pub endpoints: Vec<Endpoint>,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
+use crate::document::steering::Steering;
 use crate::error::{Error, Status};
 use crate::terminal::{ERROR, WARNING, say};
 use crate::{lint, report};
@@ -52,7 +53,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let clusters: BTreeSet<String> = files.iter().flat_map(|file| file.proxy.clusters.iter().cloned()).collect();
     let are_known = !clusters.is_empty() && !files.iter().any(|file| file.proxy.has_dynamic_clusters);
     let clusters = are_known.then_some(clusters);
-    let context = lint::Context { clusters, requests_per_second: arguments.rate, is_change: false };
+    let mut steering = Steering::default();
+    files.iter().for_each(|file| steering.extend(&file.proxy.steering));
+    for file in &files {
+        for found in file.proxy.steering.unprotected(&steering) {
+            summary.about_file(&file.path, Severity::Warning, &lint::unprotected(&found));
+        }
+    }
+    let mirrors = steering.mirrors();
+    let context = lint::Context { clusters, mirrors, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
         for policy in &file.policies {
             summary.about_policy(file, policy, &lint::findings(policy, &context));

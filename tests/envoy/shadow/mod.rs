@@ -4,5 +4,6 @@
 mod bounds;
 mod copies;
 mod kinds;
+mod mirror;
 mod options;
 mod stage;

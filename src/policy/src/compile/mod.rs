@@ -5,6 +5,7 @@ mod affinity;
 mod callout;
 mod comparison;
 mod endpoint;
+mod header;
 mod matching;
 mod reach;
 mod shadow;
@@ -13,10 +14,11 @@ mod traffic;
 use crate::config::PolicyConfig;
 use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits;
-use crate::names::{BackendName, ClusterName, HeaderName};
+use crate::names::{BackendName, ClusterName};
 use crate::place::At;
 use crate::policy::Policy;
-use crate::shadow::MARKER;
+
+use header::{Mirrors, own_header};
 
 /// Checks `config` and makes it ready; also returns warnings. Finds all errors, not just the first.
 ///
@@ -35,9 +37,10 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
     let default_cluster = field("default_cluster", config.default_cluster.as_deref(), str::parse, &mut errors);
     check_backends(config, &mut errors);
     let endpoints = endpoint::endpoints(config, routing_header.as_ref(), &mut errors);
+    let mirrors = Mirrors::of(config);
+    mirrors.check(request_header.as_ref(), &mut errors);
     let routing_header = errors.finish(routing_header)?;
-    let warnings = reach::unreachable(&endpoints);
-    let mirror_headers = shadow::mirror_headers(&endpoints);
+    let mut warnings = reach::unreachable(&endpoints);
     let policy = Policy {
         routing_header,
         response_header,
@@ -46,9 +49,10 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
         counts_responses: config.metrics.responses.unwrap_or(true),
         hash: hash >> 11,
         default_cluster,
-        mirror_headers,
+        mirror_headers: mirrors.headers(),
         endpoints,
     };
+    warnings.extend(mirrors.warnings(&policy));
     Ok((policy, warnings))
 }
 
@@ -71,26 +75,4 @@ fn check_backends(config: &PolicyConfig, errors: &mut Errors) {
             errors.accept(&at.member("cluster"), cluster.parse::<ClusterName>());
         }
     }
-}
-
-/// The name of a header that the filter writes itself.
-fn own_header(name: &str) -> Result<HeaderName, Fault> {
-    // Rewriting these would break the request, or would not reach the route.
-    const RESERVED: [&str; 10] = [
-        "connection",
-        "content-length",
-        "cookie",
-        "host",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        MARKER,
-    ];
-    let header: HeaderName = name.parse()?;
-    if RESERVED.contains(&&*header) {
-        return Err(Fault::new(format!("{name:?} has another use"), "choose a header of your own"));
-    }
-    Ok(header)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::callout;
+use super::header::own_header;
 use super::matching::method_list;
 use super::traffic::Backends;
 use crate::config::{Fraction, Sample, ShadowConfig, ShadowFields, Via as ViaConfig};
@@ -13,24 +14,10 @@ use crate::limits::MIRROR_HEADER;
 use crate::named::Named;
 use crate::names::{BackendName, CohortName, EndpointName, HeaderName};
 use crate::place::At;
-use crate::policy::Endpoint;
 use crate::shadow::{Entry, Filter, Shadow, Via};
 
 /// The entries of a `shadow` object, by backend; `None` for one that is switched off.
 pub(super) type Entries = Named<Option<Arc<Entry>>>;
-
-/// The headers that steer Envoy's mirrors, each once.
-pub(super) fn mirror_headers(endpoints: &[Endpoint]) -> Vec<HeaderName> {
-    let mut headers: Vec<HeaderName> = Vec::new();
-    for shadow in endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows) {
-        if let Via::Mirror(header) = &shadow.entry.via
-            && !headers.contains(header)
-        {
-            headers.push(header.clone());
-        }
-    }
-    headers
-}
 
 /// Numbers the shadows of a policy and their entries.
 pub(super) struct Shadows<'a> {
@@ -135,7 +122,7 @@ impl<'a> Shadows<'a> {
         }
         let at = at.member("mirror_header");
         let header = fields.mirror_header.as_deref().unwrap_or(MIRROR_HEADER);
-        let header = errors.accept(&at, super::own_header(header))?;
+        let header = errors.accept(&at, own_header(header))?;
         if Some(&header) == self.routing_header {
             let fault = Fault::new(format!("{header:?} is the routing header"), "choose a header of its own");
             errors.add(&at, fault.of(Kind::Conflict));

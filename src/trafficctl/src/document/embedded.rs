@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::proxy::type_of;
+use super::typed::type_of;
 use policy::Step;
 
 /// A policy in a file.

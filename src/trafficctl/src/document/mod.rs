@@ -10,5 +10,7 @@ pub mod one_line;
 pub mod outline;
 mod proxy;
 pub mod source;
+pub mod steering;
 pub mod store;
 pub mod tree;
+mod typed;

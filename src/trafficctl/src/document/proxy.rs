@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::steering::Steering;
+use super::typed::type_of;
+
 /// The parts of an Envoy configuration that concern a policy in another file.
 #[derive(Debug, Default)]
 pub struct Proxy {
@@ -14,6 +17,8 @@ pub struct Proxy {
     pub has_dynamic_clusters: bool,
     /// The files from which Envoy takes Wasm filters.
     pub follows: Vec<PathBuf>,
+    /// The headers by which requests steer it.
+    pub steering: Steering,
 }
 
 impl Proxy {
@@ -26,6 +31,7 @@ impl Proxy {
         self.clusters.extend(clusters.filter_map(|cluster| Some(cluster.get("name")?.as_str()?.to_owned())));
         self.has_dynamic_clusters |= document.pointer("/dynamic_resources/cds_config").is_some();
         self.note_follows(document);
+        self.steering.note(document);
     }
 
     fn note_follows(&mut self, value: &Value) {
@@ -44,10 +50,4 @@ impl Proxy {
             _ => (),
         }
     }
-}
-
-/// The type of an `Any`, or the type that a `TypedStruct` stands for.
-pub fn type_of(value: &Value) -> &str {
-    let of_typed_struct = value.get("type_url").and_then(Value::as_str);
-    of_typed_struct.or_else(|| value.get("@type")?.as_str()).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 mod backends;
 mod shadows;
 mod shares;
+mod steering;
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,15 @@ use crate::advice::Advice;
 use crate::document::file::Judged;
 use crate::document::outline::mentions;
 
+pub use steering::unprotected;
+
 /// What is known beside the policy.
 #[derive(Default)]
 pub struct Context {
     /// The clusters of the proxy; `None` unless all are known.
     pub clusters: Option<BTreeSet<String>>,
+    /// The headers by which routes mirror requests; `None` unless all routes are known.
+    pub mirrors: Option<BTreeSet<String>>,
     /// How many requests an endpoint gets, in a second.
     pub requests_per_second: Option<f64>,
     /// Whether the policy is being changed. A backend may be unused, or named only once, until the
@@ -31,6 +36,9 @@ pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     let mut findings: Vec<Advice> = parsed.warnings.iter().cloned().map(Advice::from).collect();
     let Some(document) = &policy.value else { return findings };
     findings.extend(shadows::unsafe_shadows(document).map(Advice::from));
+    if let Some(mirrors) = &context.mirrors {
+        findings.extend(shadows::without_mirror(document, mirrors).map(Advice::from));
+    }
     let mentions = mentions(document);
     match &context.clusters {
         Some(clusters) => findings.extend(backends::unknown_clusters(document, &mentions, clusters)),

@@ -1,8 +1,11 @@
-//! Shadows that repeat requests with side effects.
+//! Shadows that repeat requests with side effects, or whose copies nothing sends.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::document::outline::{list, members};
+use crate::document::outline::{list, members, plans};
+use policy::limits::MIRROR_HEADER;
 use policy::{Finding, Kind, Place};
 
 /// Methods without side effects (RFC 9110, section 9.2.1).
@@ -61,4 +64,24 @@ fn of_plan(place: &Place, plan: &Value, methods: Option<&[&str]>) -> Vec<Finding
         }
     }
     findings
+}
+
+/// Warns of each shadow that copies by Envoy's mirror, if no route mirrors by its header. `mirrors`
+/// are the headers that routes mirror by.
+pub fn without_mirror(document: &Value, mirrors: &BTreeSet<String>) -> impl Iterator<Item = Finding> {
+    let shadows = plans(document).flat_map(|(place, plan)| {
+        let place = place.member("shadow");
+        members(plan, "shadow").map(move |(backend, shadow)| (place.member(backend), shadow))
+    });
+    shadows.filter_map(|(place, shadow)| {
+        let is_on = shadow.get("fraction").and_then(Value::as_f64).is_some_and(|fraction| fraction > 0.0);
+        let is_mirror = shadow.get("via").and_then(Value::as_str) == Some("mirror");
+        let header = shadow.get("mirror_header").and_then(Value::as_str).unwrap_or(MIRROR_HEADER).to_ascii_lowercase();
+        (is_on && is_mirror && !mirrors.contains(&header)).then(|| {
+            let problem =
+                format!("no route mirrors by {header:?}: copies are counted as mirrored, and nothing sends them");
+            let remedy = "add a mirror policy to the route, as `trafficctl render` does, or use \"via\": \"callout\"";
+            Finding::warning(Kind::Conflict, place, problem, remedy)
+        })
+    })
 }

@@ -8,17 +8,17 @@ use policy::Policy;
 use super::address::{Address, Addresses};
 use super::clusters::{clusters, fallback};
 use super::ecds::{MODULE, with_module};
+use super::mirror::{self, MIRROR_HEADER};
 use super::template::{no_place, replace, replace_comment, scalar, text_at};
 use crate::document::file::PolicyFile;
+use crate::document::lines::{splice, start_of_line, start_with_comments};
 use crate::error::Error;
 
-/// The files that the tests and the demo run, too.
+/// The file that the tests and the demo run, too.
 const TEMPLATE: &str = include_str!("../../../../envoy/envoy.yaml");
-const MIRROR: &str = include_str!("../../../../envoy/mirror-policy.yaml");
 
-/// The headers in them that a policy may rename.
+/// The routing header in it, which a policy may rename.
 const ROUTING_HEADER: &str = "x-traffic-cluster";
-const MIRROR_HEADER: &str = "x-traffic-mirror";
 
 /// The connection manager in the template.
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
@@ -47,13 +47,9 @@ pub struct Arguments {
 pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Result<String, Error> {
     arguments.addresses.check(policy)?;
     let fallback = fallback(policy)?;
-    let headers = std::iter::once(&policy.routing_header).chain(&policy.mirror_headers);
-    if let Some(name) = headers.map(|name| &**name).find(|name| scalar(name) != *name) {
-        return Err(Error::Wrong(format!("the header {name:?} would need quotes everywhere: give it another name")));
-    }
+    mirror::check(&policy.routing_header)?;
     // Headers first: the policy, which is written later, may have the same names.
-    let mirrors: Vec<&str> = policy.mirror_headers.iter().map(|name| &**name).collect();
-    let mut text = with_mirrors(&TEMPLATE.replace(ROUTING_HEADER, &policy.routing_header), &mirrors)?;
+    let mut text = with_mirrors(&TEMPLATE.replace(ROUTING_HEADER, &policy.routing_header), policy)?;
     let clusters: String = clusters(policy).into_iter().map(|name| cluster(&arguments.addresses.of(name))).collect();
     text = replace(&text, "/static_resources/clusters", clusters.trim())?;
     let value = "early_header_mutation_extensions/0/typed_config/mutations/0/append/header/value";
@@ -81,26 +77,28 @@ fn filter_config(ecds: &str) -> Result<String, Error> {
     Ok(lines.collect::<Vec<_>>().join("\n").trim_end().to_owned())
 }
 
-/// Adds a mirror policy to the route for each of these headers, and removes the headers that
-/// clients send.
-fn with_mirrors(text: &str, headers: &[&str]) -> Result<String, Error> {
+/// Adds a mirror policy to the route for each mirror header, and removes what clients send in them.
+/// Without such a header, the default one is removed: a mirror policy may be added by hand.
+fn with_mirrors(text: &str, policy: &Policy) -> Result<String, Error> {
     const ROUTE: &str = "                  timeout: 15s\n";
-    const MUTATION: &str = "                  append_action: OVERWRITE_IF_EXISTS_OR_ADD\n";
-    for place in [ROUTE, MUTATION] {
-        if !text.contains(place) {
-            return Err(no_place(place.trim()));
-        }
+    const REMOVAL: &str = "- remove: x-traffic-mirror\n";
+    let headers = mirror::headers(policy)?;
+    let removal = text.find(REMOVAL).ok_or_else(|| no_place(REMOVAL.trim()))?;
+    let removed = if headers.is_empty() { vec![MIRROR_HEADER] } else { headers.clone() };
+    // It would take away the name of the fallback cluster.
+    let removed = removed.into_iter().filter(|header| policy.routing_header != *header);
+    let lines: String = removed.map(|header| format!("{:14}- remove: {header}\n", "")).collect();
+    let start = if lines.is_empty() { start_with_comments(text, removal) } else { start_of_line(text, removal) };
+    let text = splice(text, start..removal + REMOVAL.len(), &lines);
+    if headers.is_empty() {
+        return Ok(text);
     }
-    let mut lines = MIRROR.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let Some(title) = lines.next().filter(|_| !headers.is_empty()) else { return Ok(text.to_owned()) };
-    let policy: Vec<_> = lines.collect();
-    let of = |header: &&str| {
-        policy.iter().map(|line| format!("{:18}{}\n", "", line.replace(MIRROR_HEADER, header))).collect()
-    };
-    let policies: String = headers.iter().map(of).collect::<Vec<String>>().concat();
-    let removals: String = headers.iter().map(|header| format!("{:14}- remove: {header}\n", "")).collect();
-    let text = text.replacen(ROUTE, &format!("{ROUTE}{:18}{title}\n{policies}", ""), 1);
-    Ok(text.replacen(MUTATION, &format!("{MUTATION}{removals}"), 1))
+    if !text.contains(ROUTE) {
+        return Err(no_place(ROUTE.trim()));
+    }
+    let (title, lines) = mirror::lines(&headers)?;
+    let policies: String = lines.iter().map(|line| format!("{:18}{line}\n", "")).collect();
+    Ok(text.replacen(ROUTE, &format!("{ROUTE}{:18}{title}\n{policies}", ""), 1))
 }
 
 fn cluster(Address { cluster, host, port }: &Address) -> String {

@@ -1,10 +1,12 @@
-//! The EnvoyFilter that lets Istio's routes take the cluster from the routing header.
+//! The EnvoyFilter that lets Istio's routes take the cluster from the routing header, and mirror by
+//! the mirror headers.
 
 use policy::Policy;
 use serde_json::{Value, json};
 
 use super::clusters::fallback;
 use super::kubernetes::{Deployment, set};
+use super::mirror;
 use crate::error::Error;
 
 /// The proxies and routes that an EnvoyFilter patches.
@@ -22,7 +24,8 @@ pub struct Patch<'a> {
 /// Makes the EnvoyFilter.
 ///
 /// # Errors
-/// [`Error::Wrong`] if the policy has no cluster for requests that bypass the filter.
+/// [`Error::Wrong`] if the policy has no cluster for requests that bypass the filter, or a mirror
+/// header that Envoy's configuration can't have.
 pub fn envoy_filter(policy: &Policy, patch: &Patch<'_>) -> Result<Value, Error> {
     let (header, fallback) = (&*policy.routing_header, fallback(policy)?);
     let context = if patch.is_sidecar { "SIDECAR_OUTBOUND" } else { "GATEWAY" };
@@ -30,14 +33,21 @@ pub fn envoy_filter(policy: &Policy, patch: &Patch<'_>) -> Result<Value, Error> 
     if let Some((host, port)) = patch.host {
         set(&mut routes, "routeConfiguration", json!({ "vhost": { "name": format!("{host}:{port}") } }));
     }
+    let mirrors = mirror::headers(policy)?;
+    let mut route = json!({ "cluster_header": header });
+    if !mirrors.is_empty() {
+        set(&mut route, "request_mirror_policies", mirror::policies(&mirrors)?);
+    }
+    let overwrite = json!({ "append": {
+        "header": { "key": header, "value": fallback },
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    } });
+    let mutations: Vec<Value> = std::iter::once(overwrite).chain(mirror::removals(&mirrors)).collect();
     let early = json!({
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [{ "append": {
-                "header": { "key": header, "value": fallback },
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            } }],
+            "mutations": mutations,
         },
     });
     let manager =
@@ -54,7 +64,7 @@ pub fn envoy_filter(policy: &Policy, patch: &Patch<'_>) -> Result<Value, Error> 
                     "applyTo": "HTTP_ROUTE",
                     "match": routes,
                     "patch": { "operation": "MERGE", "value": {
-                        "route": { "cluster_header": header },
+                        "route": route,
                         "request_headers_to_remove": [header],
                     } },
                 },

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::address::{Address, Addresses, subset};
 use super::clusters::{clusters, fallback};
 use super::kubernetes::{Deployment, documents, set};
+use super::mirror;
 use crate::error::Error;
 
 /// The options of `render envoy-gateway`.
@@ -32,6 +33,7 @@ pub struct Arguments {
 /// [`Error::Wrong`] if the objects can't express the policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
     arguments.addresses.check(policy)?;
+    mirror::refuse(policy, "an HTTPRoute", "use \"via\": \"callout\"")?;
     documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy)?])
 }
 

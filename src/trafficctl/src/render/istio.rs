@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::address::{Addresses, host_and_port};
 use super::envoy_filter::{Patch, envoy_filter};
 use super::kubernetes::{Deployment, documents, set};
+use super::mirror;
 use super::virtual_service::{Service, virtual_service};
 use crate::error::Error;
 
@@ -95,6 +96,8 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
     let mut objects = vec![wasm_plugin(arguments, document)];
     match (routes, host) {
         (Routes::VirtualService, Some((host, _))) => {
+            let instead = "use \"via\": \"callout\", or --routes envoy-filter";
+            mirror::refuse(policy, "a VirtualService", instead)?;
             let gateway = if sidecar.is_some() { "mesh" } else { gateway };
             objects.extend(virtual_service(policy, &Service { deployment, addresses, host, gateway })?);
         }

@@ -8,6 +8,7 @@ mod envoy_filter;
 mod envoy_gateway;
 mod istio;
 mod kubernetes;
+mod mirror;
 mod template;
 mod virtual_service;
 
