@@ -218,16 +218,6 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn a_change_through_a_link_changes_the_linked_file() {
-    let desk = Desk::with("policy.json", POLICY);
-    let link = desk.folder.path().join("link.json");
-    std::os::unix::fs::symlink(desk.file(), &link).unwrap();
-    desk.ok(&format!("set-traffic ranker model-v1=1 -f {}", link.display()));
-    assert!(link.is_symlink());
-    assert_eq!(policy(&desk)["endpoints"][0]["traffic"], json!({ "model-v1": 1 }));
-}
-
-#[test]
 fn the_file_keeps_its_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::with("policy.json", POLICY);

@@ -9,6 +9,7 @@ mod kubernetes;
 mod render;
 mod schema;
 mod status;
+mod store;
 mod tour;
 mod users;
 

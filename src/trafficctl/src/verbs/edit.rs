@@ -24,7 +24,7 @@ use policy::{Finding, Step};
 /// fail with. The file is unchanged then.
 pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
     let path = target.file();
-    let locked = Locked::open(path)?;
+    let locked = Locked::open(path, target.follow, target.lock_timeout())?;
     let before = PolicyFile::read(path)?;
     let old = before.only_policy()?;
     let Some(value) = &old.value else {
