@@ -5,11 +5,13 @@ mod dashboard;
 mod edits;
 mod explain;
 mod files;
+mod hostile;
 mod kubernetes;
 mod render;
 mod schema;
 mod status;
 mod store;
+mod top;
 mod tour;
 mod users;
 
