@@ -91,10 +91,10 @@ pub fn report_escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The text of a JSON document with JSON's escapes in place of the control characters in its
-/// strings. JSON itself allows some of them.
+/// strings. JSON itself allows some of them there. The white space between its values stays.
 pub fn json_escaped(text: &str) -> Cow<'_, str> {
     let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
-    replaced(text, |c| is_control(c) && c != '\n' && c != '\t', escape)
+    replaced(text, |c| is_control(c) && !['\n', '\r', '\t'].contains(&c), escape)
 }
 
 /// The control characters of ASCII and Latin-1, separators of lines, and the characters that
@@ -196,6 +196,7 @@ mod tests {
     #[test]
     fn a_json_value_is_shown_without_control_characters_and_stays_the_same() {
         let value = json!({ TEXT: [TEXT, 1] });
+        assert_eq!(json_escaped("{\r\n\t\"\u{9b}\" : 1}"), "{\r\n\t\"\\u009b\" : 1}");
         for text in [format!("{}", Shown(&value)), format!("{:#}", Shown(&value))] {
             assert!(!text.chars().any(|c| is_control(c) && c != '\n'), "{text:?}");
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
