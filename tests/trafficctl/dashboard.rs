@@ -110,3 +110,25 @@ fn a_wrong_admin_address_is_an_error() {
         "{ended:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_reads_back_each_character_that_the_name_of_a_backend_may_have() {
+    // Printable ASCII except for those that end a label early.
+    let name: String = ('!'..='~').filter(|c| !"\",;=\\{}".contains(*c)).collect();
+    let istio = "outbound|80|v1|svc.ns.svc.cluster.local";
+    let backends = Backend::start_all(["main"]).await.unwrap();
+    let cluster = json!({ "cluster": "main" });
+    let policy = json!({ "backends": { &name: cluster, istio: cluster },
+        "endpoints": [{ "name": "e", "traffic": { &name: 0.5, istio: 0.5 } }] });
+    let envoy = Envoy::start(&Setup::new(policy.to_string(), &backends)).await.unwrap();
+    let load = Background::start(&envoy.client(Http::V1), "/");
+    let trafficctl = Trafficctl::build("unused").unwrap();
+    let admin = format!("http://{}", envoy.admin);
+    let report = trafficctl.ok(["top", &admin, "--json", "--window", "2"]).unwrap();
+    load.stop().await;
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let mut seen: Vec<_> = report["traffic"].as_array().unwrap().iter().map(|row| &row["backend"]).collect();
+    seen.sort_by_key(|backend| backend.to_string());
+    assert_eq!(seen, [&json!(name), &json!(istio)], "{report}");
+    assert!(report["traffic"][0]["requests_per_second"].as_f64().unwrap() > 0.0, "{report}");
+}

@@ -5,11 +5,14 @@ mod dashboard;
 mod edits;
 mod explain;
 mod files;
+mod hostile;
 mod kubernetes;
 mod mirrors;
 mod render;
 mod schema;
 mod status;
+mod store;
+mod top;
 mod tour;
 mod users;
 

@@ -68,15 +68,15 @@ name! {
 }
 
 name! {
-    /// The name of a backend: 1 to 255 printable ASCII characters except for spaces and semicolons.
-    /// Hashes, metrics and response headers use it.
-    BackendName(String) = |name| printable(name, "backend")
+    /// The name of a backend: 1 to 255 printable ASCII characters except for spaces and
+    /// `" , ; = \ { }`. Hashes, metrics and response headers use it.
+    BackendName(String) = backend
 }
 
 name! {
     /// The name of an Envoy cluster: 1 to 255 printable ASCII characters except for spaces and
     /// semicolons.
-    ClusterName(String) = |name| printable(name, "cluster")
+    ClusterName(String) = cluster
 }
 
 name! {
@@ -110,13 +110,27 @@ fn word<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
     Err(Fault::new(format!("{name:?} is not a name for {what}"), remedy))
 }
 
-/// Backends and clusters are header values and parts of metric names.
-fn printable<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
+/// Envoy extracts a backend's name from the names of stats, and whoever reads its metrics splits
+/// their labels: these characters end a label early there.
+const ENDS_A_LABEL: &[u8] = b"\",;=\\{}";
+
+fn backend(name: &str) -> Result<&str, Fault> {
+    if is_made_of(name, BACKEND_BYTES, |byte| byte.is_ascii_graphic() && !ENDS_A_LABEL.contains(&byte)) {
+        return Ok(name);
+    }
+    let remedy = format!(
+        "use 1 to {BACKEND_BYTES} printable ASCII characters without spaces and without any of \" , ; = \\ {{ }}"
+    );
+    Err(Fault::new(format!("{name:?} is not a name for a backend"), remedy))
+}
+
+/// A cluster's name is a header value, and no part of a metric.
+fn cluster(name: &str) -> Result<&str, Fault> {
     if is_made_of(name, BACKEND_BYTES, |byte| byte.is_ascii_graphic() && byte != b';') {
         return Ok(name);
     }
     let remedy = format!("use 1 to {BACKEND_BYTES} printable ASCII characters without spaces and semicolons");
-    Err(Fault::new(format!("{name:?} is not a name for a {what}"), remedy))
+    Err(Fault::new(format!("{name:?} is not a name for a cluster"), remedy))
 }
 
 fn header(name: &str) -> Result<String, Fault> {
@@ -176,15 +190,30 @@ mod tests {
     }
 
     #[test]
-    fn backends_and_clusters_have_names_that_a_header_and_a_metric_can_contain() {
-        for (name, expected) in
-            [("outbound|8080|v2|a.b", true), ("", false), ("a b", false), ("a;b", false), ("ä", false)]
-        {
-            assert_eq!(accepts::<BackendName>(name), expected, "{name}");
-            assert_eq!(accepts::<ClusterName>(name), expected, "{name}");
+    fn a_backend_has_a_name_that_a_label_can_contain_and_a_cluster_one_that_a_header_can_contain() {
+        for (name, of_backend, of_cluster) in [
+            ("outbound|8080|v2|a.b", true, true),
+            ("outbound|80|v1|svc.ns.svc.cluster.local", true, true),
+            ("!#$%&'()*+-./:<>?@[]^_`|~", true, true),
+            ("", false, false),
+            ("a b", false, false),
+            ("a;b", false, false),
+            ("ä", false, false),
+            ("a\x1bb", false, false),
+            ("a\"b", false, true),
+            ("a,b", false, true),
+            ("a=b", false, true),
+            ("a=.=b", false, true),
+            ("a\\b", false, true),
+            ("a{b", false, true),
+            ("a}b", false, true),
+        ] {
+            assert_eq!(accepts::<BackendName>(name), of_backend, "{name}");
+            assert_eq!(accepts::<ClusterName>(name), of_cluster, "{name}");
         }
-        assert!(accepts::<BackendName>(&"a".repeat(255)));
-        assert!(!accepts::<BackendName>(&"a".repeat(256)));
+        let (longest, too_long) = ("a".repeat(255), "a".repeat(256));
+        assert!(accepts::<BackendName>(&longest) && accepts::<ClusterName>(&longest));
+        assert!(!accepts::<BackendName>(&too_long) && !accepts::<ClusterName>(&too_long));
     }
 
     #[test]
@@ -214,7 +243,7 @@ mod tests {
         assert_eq!(
             fault.to_string(),
             "\"a b\" is not a name for a backend; use 1 to 255 printable ASCII characters without spaces and \
-             semicolons"
+             without any of \" , ; = \\ { }"
         );
     }
 }

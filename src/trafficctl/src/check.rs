@@ -9,7 +9,7 @@ use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
 use crate::document::steering::Steering;
 use crate::error::{Error, Status};
-use crate::terminal::{ERROR, WARNING, say};
+use crate::terminal::{ERROR, WARNING, complain, say};
 use crate::{lint, report};
 use policy::Severity;
 
@@ -133,10 +133,12 @@ impl Summary {
         let level = severity.name();
         self.count(severity);
         if self.is_json {
-            self.findings.push(json!({ "file": path, "level": level, "message": message, "places": [] }));
+            self.findings
+                .push(json!({ "file": path.to_string_lossy(), "level": level, "message": message, "places": [] }));
         } else {
             let style = if severity == Severity::Error { ERROR } else { WARNING };
-            anstream::eprintln!("{style}{level}{style:#}: {}: {message}\n", path.display());
+            complain(style, level, &format!("{}: {message}", path.display()));
+            eprintln!();
         }
     }
 

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::terminal::say;
+use crate::terminal::print_document;
 use crate::verbs::{backend, endpoint, shadow, traffic};
 use crate::{check, diff, explain, list, render, simulate, top};
 
@@ -136,13 +136,13 @@ impl CommandLine {
             Command::Top(arguments) => top::run(arguments),
             Command::Render(arguments) => render::run(arguments),
             Command::Schema => {
-                say!("{:#}", policy::schema());
+                print_document(&format!("{:#}", policy::schema()));
                 Ok(())
             }
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "trafficctl", &mut script);
-                say!("{}", String::from_utf8_lossy(&script).trim_end());
+                print_document(&String::from_utf8_lossy(&script));
                 Ok(())
             }
         }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::report::valid_policy;
 use crate::request;
 use crate::table::percent;
-use crate::terminal::say;
+use crate::terminal::{Styled, say};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -43,11 +43,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(());
     }
     let host = request.header(":authority").next().unwrap_or_default();
-    say!("{TITLE}request{TITLE:#}  {} (host {})", arguments.request.in_words(), String::from_utf8_lossy(host));
+    say!("{}  {} (host {})", Styled(TITLE, "request"), arguments.request.in_words(), String::from_utf8_lossy(host));
     trials("endpoint", &explanation.endpoints);
     if explanation.endpoint.is_none() {
         match &policy.default_cluster {
-            Some(cluster) => say!("  no endpoint takes it: the default cluster {cluster} serves"),
+            Some(cluster) => say!("  no endpoint takes it: the default cluster {} serves", &**cluster),
             None => say!("  no endpoint takes it, and there is no default_cluster: the routing header is removed"),
         }
         return Ok(());
@@ -65,10 +65,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn trials(title: &str, trials: &[Trial]) {
-    say!("\n{TITLE}{title}{TITLE:#}");
+    say!("\n{}", Styled(TITLE, title));
     let width = trials.iter().map(|trial| trial.name.len()).max().unwrap_or_default();
     for trial in trials {
-        let mark = if trial.holds() { format!("{GOOD}yes{GOOD:#}") } else { format!("{BAD}no {BAD:#}") };
+        let mark = mark(trial.holds());
         let mut name = trial.name.as_str();
         for checks in &trial.alternatives {
             let reasons: Vec<_> = if trial.holds() {
@@ -79,9 +79,9 @@ fn trials(title: &str, trials: &[Trial]) {
             };
             let reasons = if checks.is_empty() { "takes any request".to_owned() } else { reasons.join("; ") };
             if name.is_empty() {
-                say!("       {:width$}  or {reasons}", "");
+                say!("       {}  or {}", format!("{:width$}", ""), reasons);
             } else {
-                say!("  {mark}  {name:width$}  {reasons}");
+                say!("  {}  {}  {}", mark, format!("{name:width$}"), reasons);
             }
             name = "";
             if trial.holds() && checks.iter().all(|check| check.holds) {
@@ -89,6 +89,10 @@ fn trials(title: &str, trials: &[Trial]) {
             }
         }
     }
+}
+
+fn mark(is_yes: bool) -> Styled<&'static str> {
+    if is_yes { Styled(GOOD, "yes") } else { Styled(BAD, "no ") }
 }
 
 fn in_words(check: &Check) -> String {
@@ -101,46 +105,48 @@ fn in_words(check: &Check) -> String {
 }
 
 fn key(explanation: &Explanation<'_>) {
-    say!("\n{TITLE}shard key{TITLE:#}");
+    say!("\n{}", Styled(TITLE, "shard key"));
     if explanation.keys.is_empty() {
         say!("  the endpoint has no affinity");
     }
     for tried in &explanation.keys {
         match &tried.key {
             Some(key) => {
-                say!("  {GOOD}yes{GOOD:#}  {}: {:?}", tried.source, String::from_utf8_lossy(key))
+                let key = format!("{:?}", String::from_utf8_lossy(key));
+                say!("  {}  {}: {}", mark(true), tried.source, key);
             }
-            None => say!("  {BAD}no {BAD:#}  {}: there is none", tried.source),
+            None => say!("  {}  {}: there is none", mark(false), tried.source),
         }
     }
     let affinity = explanation.endpoint.and_then(|endpoint| endpoint.affinity.as_ref());
     match (explanation.reason, explanation.point) {
-        (Reason::Key, Some(point)) => say!("  falls on the point {point:#018x}"),
+        (Reason::Key, Some(point)) => say!("  falls on the point {}", format!("{point:#018x}")),
         (Reason::Generated, _) => {
             let cookie = affinity.and_then(policy::Affinity::generated_cookie).map_or("", |name| name);
-            say!("  a new one is drawn, and handed out in the cookie {cookie}");
+            say!("  a new one is drawn, and handed out in the cookie {}", cookie);
         }
         _ => say!("  none: the request's own draw decides"),
     }
 }
 
 fn backends(explanation: &Explanation<'_>) {
-    say!("\n{TITLE}backend{TITLE:#}  reason: {}", explanation.reason.name());
+    say!("\n{}  reason: {}", Styled(TITLE, "backend"), explanation.reason.name());
     let width = explanation.backends.iter().map(|standing| standing.backend.name.len()).max().unwrap_or_default();
     for standing in &explanation.backends {
-        let name = &standing.backend.name;
+        let name = format!("{:width$}", standing.backend.name);
         let share = percent(standing.share);
-        let cluster = if *standing.backend.cluster == **name {
+        let cluster = if *standing.backend.cluster == *standing.backend.name {
             String::new()
         } else {
             format!("  cluster {}", standing.backend.cluster)
         };
         match standing.score {
             Some(score) if standing.chance > 0.0 => {
-                say!("  {GOOD}{name:width$}  share {share:>9}  score {score:.4}: the lowest serves{GOOD:#}{cluster}");
+                let words = format!("{name}  share {share:>9}  score {score:.4}: the lowest serves");
+                say!("  {}{}", Styled(GOOD, words), cluster);
             }
-            Some(score) => say!("  {name:width$}  share {share:>9}  score {score:.4}"),
-            None => say!("  {name:width$}  chance {share:>9}{cluster}"),
+            Some(score) => say!("  {}  share {:>9}  score {:.4}", name, share, score),
+            None => say!("  {}  chance {:>9}{}", name, share, cluster),
         }
     }
 }
@@ -149,12 +155,12 @@ fn shadows(explanation: &Explanation<'_>) {
     if explanation.shadows.is_empty() {
         return;
     }
-    say!("\n{TITLE}shadows{TITLE:#}");
+    say!("\n{}", Styled(TITLE, "shadows"));
     let width =
         explanation.shadows.iter().map(|chance| chance.shadow.entry.backend.name.len()).max().unwrap_or_default();
     for chance in &explanation.shadows {
-        let name = &chance.shadow.entry.backend.name;
-        say!("  {name:width$}  chance {:>9}  {}", percent(chance.chance), why(chance));
+        let name = format!("{:width$}", chance.shadow.entry.backend.name);
+        say!("  {}  chance {:>9}  {}", name, percent(chance.chance), why(chance));
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::document::file::PolicyFile;
 use crate::error::Error;
 use crate::report::valid_policy;
-use crate::table::{bar, percent, right, table};
+use crate::table::{Table, bar, percent};
 use crate::terminal::say;
 use crate::verbs::target::Target;
 
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         say!("{:#}", as_json(policy));
         return Ok(());
     }
-    let mut table = table(&["endpoint", "takes", "backend", "share", "", "shadows"]);
+    let mut table = Table::new(["endpoint", "takes", "backend", "share", "", "shadows"]);
     for endpoint in &policy.endpoints {
         let shadows: Vec<_> = endpoint.shadows().map(shadow).collect();
         rows(&mut table, &endpoint.name, &endpoint.matching.to_string(), endpoint.traffic(), &shadows);
@@ -41,12 +41,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             rows(&mut table, &format!("  {}", cohort.name), &cohort.matching.to_string(), cohort.traffic(), &shadows);
         }
     }
-    right(&mut table, &[3]);
-    say!("{table}");
+    table.right([3]);
+    say!("{}", table);
     Ok(())
 }
 
-fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traffic, shadows: &[String]) {
+fn rows(table: &mut Table, name: &str, takes: &str, traffic: &Traffic, shadows: &[String]) {
     let shares: Vec<_> = traffic.shares().collect();
     for n in 0..shares.len().max(shadows.len()) {
         let (name, takes) = if n == 0 { (name, takes) } else { ("", "") };
@@ -54,7 +54,7 @@ fn rows(table: &mut comfy_table::Table, name: &str, takes: &str, traffic: &Traff
             Some((backend, share)) => (backend.name.to_string(), percent(*share), bar(*share)),
             None => (String::new(), String::new(), String::new()),
         };
-        table.add_row([name, takes, &backend, &share, &bar, shadows.get(n).map_or("", String::as_str)]);
+        table.row([name, takes, &backend, &share, &bar, shadows.get(n).map_or("", String::as_str)]);
     }
 }
 

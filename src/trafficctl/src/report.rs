@@ -9,6 +9,7 @@ use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
 use crate::document::source::Source;
 use crate::error::Error;
+use crate::terminal::{escaped, report_escaped};
 
 /// How many findings are shown of one policy.
 const SHOWN: usize = 50;
@@ -37,26 +38,28 @@ pub fn text(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> String {
     let source = Source::of(file, policy);
     let name =
         if policy.resource.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.resource) };
+    let name = escaped(&name);
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
     let mut text = String::new();
     for Advice { finding, help } in findings.iter().take(SHOWN) {
         let level = if finding.is_error() { Level::ERROR } else { Level::WARNING };
         let message = finding.to_string();
-        let title = level.primary_title(message.as_str());
+        let title = level.primary_title(escaped(&message));
         // Only the lines around it are given to the renderer: a policy may have many thousands.
         let range = source.find(&finding.place);
         let mut group = match range.as_ref().and_then(|range| Some((range, source.lines_around(range)?))) {
-            None => title.element(Origin::path(name.as_str())),
+            None => title.element(Origin::path(&*name)),
             Some((range, lines)) => {
                 let annotation = AnnotationKind::Primary.span(range.start - lines.start..range.end - lines.start);
-                let snippet = Snippet::source(lines.text).line_start(lines.number).path(name.as_str());
+                let snippet = Snippet::source(lines.text).line_start(lines.number).path(&*name);
                 title.element(snippet.annotation(annotation))
             }
         };
         if let Some(help) = help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(escaped(help)));
         }
-        text += &format!("{}\n\n", renderer.render(&[group]));
+        // The renderer replaces the escape characters in the lines of the source.
+        text += &format!("{}\n\n", report_escaped(&renderer.render(&[group])));
     }
     if findings.len() > SHOWN {
         text += &format!("… and {} more (all with --json)\n\n", findings.len() - SHOWN);
@@ -73,7 +76,7 @@ pub fn as_json(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> Vec<V
     let as_json = |Advice { finding, help }: &Advice| {
         let position = source.find(&finding.place).map(|range| source.in_file(range.start));
         json!({
-            "file": file.path,
+            "file": file.path.to_string_lossy(),
             "source": source.name,
             "level": finding.severity.name(),
             "kind": finding.kind.name(),

@@ -12,7 +12,7 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 use crate::document::file::PolicyFile;
 use crate::error::Error;
 use crate::report::valid_policy;
-use crate::table::{bar, percent, right, table};
+use crate::table::{Table, bar, percent};
 use crate::terminal::say;
 
 /// The options of `simulate`.
@@ -78,11 +78,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         say!("{:#}", Value::from_iter(rows.iter().map(as_json)));
         return Ok(());
     }
-    let mut table = table(&["endpoint", "cohort", "", "backend", "expected", "simulated", "", "count", "bounds", ""]);
+    let mut table =
+        Table::new(["endpoint", "cohort", "", "backend", "expected", "simulated", "", "count", "bounds", ""]);
     for row in &rows {
         let is_within = (row.bounds.0..=row.bounds.1).contains(&row.count);
         let part = row.part();
-        table.add_row([
+        table.row([
             row.endpoint.clone(),
             row.cohort.clone().unwrap_or_default(),
             row.what.to_owned(),
@@ -95,11 +96,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             if is_within { String::new() } else { "outside".to_owned() },
         ]);
     }
-    right(&mut table, &[4, 5, 7, 8]);
-    say!("{table}");
+    table.right([4, 5, 7, 8]);
+    say!("{}", table);
     let of = rows.first().map_or(0, |row| row.of);
     say!(
-        "{of} requests for each endpoint and cohort. By chance, one count in {:.0} is outside its bounds.",
+        "{} requests for each endpoint and cohort. By chance, one count in {:.0} is outside its bounds.",
+        of,
         1.0 / FALSE_ALARM
     );
     Ok(())

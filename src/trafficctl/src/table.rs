@@ -1,22 +1,57 @@
 //! Tables, percentages and bars.
 
+use std::fmt::{self, Display, Formatter};
+
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, Color};
 
-/// An empty table with these columns.
-pub fn table(columns: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
-    table
-}
+use crate::terminal::{Show, escaped};
 
-/// Aligns the columns with these numbers to the right.
-pub fn right(table: &mut Table, columns: &[usize]) {
-    for column in columns {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
+/// A table whose cells have no control characters from outside.
+pub struct Table(comfy_table::Table);
+
+impl Table {
+    /// An empty table with these columns.
+    pub fn new<T: AsRef<str>>(columns: impl IntoIterator<Item = T>) -> Self {
+        let mut table = comfy_table::Table::new();
+        let columns = columns.into_iter().map(|column| cell(column.as_ref()));
+        // The stream removes the colours if it is not a terminal.
+        table.load_style(UTF8_FULL_CONDENSED).set_header(columns).enforce_styling();
+        Self(table)
+    }
+
+    /// Adds a row.
+    pub fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.row_with_red(cells, None);
+    }
+
+    /// Adds a row, in which the cell with the number `red` is red.
+    pub fn row_with_red<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>, red: Option<usize>) {
+        let cells = cells.into_iter().enumerate().map(|(n, text)| {
+            let cell = cell(text.as_ref());
+            if Some(n) == red { cell.fg(Color::Red) } else { cell }
+        });
+        self.0.add_row(cells);
+    }
+
+    /// Aligns the columns with these numbers to the right.
+    pub fn right(&mut self, columns: impl IntoIterator<Item = usize>) {
+        for column in columns {
+            if let Some(column) = self.0.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
         }
     }
+}
+
+impl Show for Table {
+    fn show(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn cell(text: &str) -> Cell {
+    Cell::new(escaped(text))
 }
 
 /// A part as a percentage, with enough digits to distinguish a small part from none.

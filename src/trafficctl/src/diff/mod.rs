@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         say!("no decision changes");
     }
     for note in &notes {
-        say!("{note}");
+        say!("{}", note);
     }
     for change in &changes {
         report::show(change, keys.is_some());

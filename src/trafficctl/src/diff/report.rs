@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::change::{Change, changes};
 use super::movement::{Moved, ROUNDING};
 use super::users::Users;
-use crate::table::{percent, right, table};
+use crate::table::{Table, percent};
 use crate::terminal::{say, warn};
 
 /// How many keys that move are shown.
@@ -28,7 +28,7 @@ pub fn summary(old: &Policy, new: &Policy) {
 pub fn show(change: &Change, has_keys: bool) {
     say!("\n{}", change.name);
     for note in &change.notes {
-        say!("  {note}");
+        say!("  {}", note);
     }
     let Some(users) = &change.users else { return };
     say!("{}", matrix(users));
@@ -45,18 +45,18 @@ pub fn show(change: &Change, has_keys: bool) {
 }
 
 /// The part of the users for each pair of backends.
-fn matrix(users: &Users) -> comfy_table::Table {
+fn matrix(users: &Users) -> Table {
     let mut head = vec!["of the users".to_owned()];
     head.extend(users.after.keys().map(|to| format!("to {to}")));
-    let mut table = table(&head.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut table = Table::new(head);
     for from in users.before.keys() {
         let part = |to: &String| match users.movement.part(from, to) {
             0.0 => "·".to_owned(),
             part => percent(part),
         };
-        table.add_row(std::iter::once(format!("from {from}")).chain(users.after.keys().map(part)));
+        table.row(std::iter::once(format!("from {from}")).chain(users.after.keys().map(part)));
     }
-    right(&mut table, &(1..=users.after.len()).collect::<Vec<_>>());
+    table.right(1..=users.after.len());
     table
 }
 

@@ -130,8 +130,13 @@ impl Judged {
 
 fn yaml_documents(path: &Path, text: &str) -> Result<Vec<Value>, Error> {
     let parse = |document: yaml_edit::Document| {
-        serde_saphyr::from_str(&document.to_string())
-            .map_err(|error| Error::Wrong(format!("{} is not YAML: {error}", path.display())))
+        serde_saphyr::from_str(&document.to_string()).map_err(|error| {
+            // The first line has the position and the problem, the others show the text.
+            let error = error.to_string();
+            let line = error.lines().next().unwrap_or_default();
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            Error::Wrong(format!("{} is not YAML: {line}", path.display()))
+        })
     };
     tree::parse(text)?.documents().map(parse).collect()
 }

@@ -1,11 +1,14 @@
 //! Files that hold a policy: how they are read, searched, edited and replaced.
 
+mod attributes;
 pub mod change;
 pub mod edit;
 pub mod embedded;
 pub mod file;
 mod flow;
 pub mod lines;
+mod link;
+mod lock;
 pub mod one_line;
 pub mod outline;
 mod proxy;

@@ -8,6 +8,7 @@ use crate::document::edit::with_policy;
 use crate::document::embedded::Form;
 use crate::document::file::PolicyFile;
 use crate::error::Error;
+use crate::terminal::json_escaped;
 
 /// The file that the tests and the demo run, too.
 const TEMPLATE: &str = include_str!("../../../../envoy/traffic-policy.yaml");
@@ -51,5 +52,7 @@ fn text_of(file: &PolicyFile) -> Result<String, Error> {
         Form::Value { .. } | Form::Bytes(_) => None,
     };
     let laid_out = || policy.value.as_ref().map(|value| format!("{value:#}")).unwrap_or_default();
-    Ok(written.filter(|json| json.contains('\n')).cloned().unwrap_or_else(laid_out))
+    let text = written.filter(|json| json.contains('\n')).cloned().unwrap_or_else(laid_out);
+    // YAML has no place for control characters, not even for those that JSON allows.
+    Ok(json_escaped(&text).into_owned())
 }

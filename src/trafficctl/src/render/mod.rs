@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::document::file::PolicyFile;
 use crate::error::Error;
 use crate::report::valid_policy;
-use crate::terminal::say;
+use crate::terminal::print_document;
 
 /// The options of `render`.
 #[derive(clap::Args)]
@@ -89,6 +89,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             return Err(Error::Wrong("the layout of the policy can't be rendered: write it in another way".to_owned()));
         }
     }
-    say!("{}", text.trim_end());
+    print_document(&text);
     Ok(())
 }

@@ -8,12 +8,13 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Stylize};
 use ratatui::text::Line;
-use ratatui::widgets::{Cell, Row, Table};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
 
 use super::numbers::Numbers;
 use super::picture::Picture;
-use super::tables::{ERRORS, SHADOWS, TRAFFIC, shadow_cells, title, traffic_cells};
+use super::tables::{ERRORS, NO_METRICS, SHADOWS, TRAFFIC, shadow_cells, title, traffic_cells};
 use crate::error::Error;
+use crate::terminal::escaped;
 
 /// Draws the traffic once a second, until the user quits.
 ///
@@ -67,12 +68,16 @@ fn draw(picture: &Picture, frame: &mut ratatui::Frame<'_>, admin: &str) {
     let shadows = u16::try_from(picture.shadows.len()).unwrap_or(u16::MAX);
     let heights = [Constraint::Length(2), Constraint::Min(3), Constraint::Length(shadows.saturating_add(2))];
     let [top, traffic, copies] = Layout::vertical(heights).areas(frame.area());
-    frame.render_widget(Line::from(format!("{}   q quits", title(picture, admin))).bold(), top);
+    frame.render_widget(Line::from(format!("{}   q quits", escaped(&title(picture, admin)))).bold(), top);
+    if !picture.has_any {
+        frame.render_widget(Paragraph::new(NO_METRICS).wrap(Wrap { trim: true }), traffic);
+        return;
+    }
     let head =
         |names: &[&'static str]| Row::new(names.iter().copied().map(Cell::from).collect::<Vec<_>>()).underlined();
     let rows = picture.rows.iter().map(|row| {
         let cells = traffic_cells(row).into_iter().enumerate().map(|(n, text)| {
-            let cell = Cell::from(text);
+            let cell = shown(&text);
             if n == ERRORS && row.is_bad() { cell.fg(Color::Red).bold() } else { cell }
         });
         Row::new(cells.collect::<Vec<_>>())
@@ -80,8 +85,13 @@ fn draw(picture: &Picture, frame: &mut ratatui::Frame<'_>, admin: &str) {
     let widths = [16, 16, 20, 9, 10, 10, 20, 9, 9, 9].map(Constraint::Length);
     frame.render_widget(Table::new(rows, widths).header(head(&TRAFFIC)), traffic);
     if !picture.shadows.is_empty() {
-        let rows = picture.shadows.iter().map(|row| Row::new(shadow_cells(row).map(Cell::from)));
+        let rows = picture.shadows.iter().map(|row| Row::new(shadow_cells(row).map(|text| shown(&text))));
         let widths = [16, 16, 20, 9, 10, 9, 9, 60].map(Constraint::Length);
         frame.render_widget(Table::new(rows, widths).header(head(&SHADOWS)), copies);
     }
+}
+
+/// A cell without control characters from outside.
+fn shown(text: &str) -> Cell<'static> {
+    Cell::from(escaped(text).into_owned())
 }

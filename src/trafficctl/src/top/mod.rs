@@ -51,6 +51,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(());
     }
     say!("{}", tables::title(&picture, admin));
+    if !picture.has_any {
+        say!("{}", tables::NO_METRICS);
+        return Ok(());
+    }
     say!("{}", tables::traffic(&picture));
     if !picture.shadows.is_empty() {
         say!("{}", tables::shadows(&picture));

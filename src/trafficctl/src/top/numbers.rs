@@ -18,6 +18,8 @@ pub struct Numbers {
     pub choices: BTreeMap<Labels, Choice>,
     /// The shadows.
     pub shadows: BTreeMap<Labels, Shadow>,
+    /// Whether the page has any metric of the filter.
+    pub has_any: bool,
 }
 
 /// The labels of a series.
@@ -82,7 +84,7 @@ impl Numbers {
         let not_metrics = |error| Error::Unreadable(format!("the admin page has no Prometheus metrics: {error}"));
         let samples = Scrape::parse(lines).map_err(not_metrics)?.samples;
         let (choices, shadows) = (BTreeMap::new(), BTreeMap::new());
-        let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows };
+        let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows, has_any: false };
         for sample in &samples {
             numbers.take(sample);
         }
@@ -95,9 +97,11 @@ impl Numbers {
         let (endpoint, cohort, backend) = (label(Label::Endpoint), label(Label::Cohort), label(Label::Backend));
         let labels = Labels { endpoint, cohort, backend };
         let value = match &sample.value {
-            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
-            Value::Histogram(_) | Value::Summary(_) => 0.0,
+            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => count(*value),
+            Value::Histogram(_) | Value::Summary(_) => Some(0.0),
         };
+        let Some(value) = value else { return };
+        self.has_any = true;
         match metric {
             Metric::PolicyInfo => {
                 #[expect(
@@ -131,7 +135,8 @@ impl Numbers {
 impl Times {
     fn of(sample: &Sample) -> Self {
         let Value::Histogram(buckets) = &sample.value else { return Self::default() };
-        Self(buckets.iter().map(|bucket| (bucket.less_than, bucket.count)).collect())
+        let buckets = buckets.iter().filter(|bucket| bucket.less_than >= 0.0);
+        Self(buckets.filter_map(|bucket| Some((bucket.less_than, count(bucket.count)?))).collect())
     }
 
     /// The responses since `before`.
@@ -149,10 +154,17 @@ impl Times {
         let (bound, count) = *self.0.get(n)?;
         let (start, below) = n.checked_sub(1).and_then(|n| self.0.get(n)).copied().unwrap_or_default();
         if !bound.is_finite() {
-            return Some(start);
+            return Some(start).filter(|start| start.is_finite());
         }
-        Some(start + (bound - start) * (wanted - below) / (count - below).max(f64::MIN_POSITIVE))
+        let time = start + (bound - start) * (wanted - below) / (count - below).max(f64::MIN_POSITIVE);
+        Some(time).filter(|time| time.is_finite())
     }
+}
+
+/// A count of Envoy's, which has 64 bits; `None` for anything else.
+fn count(value: f64) -> Option<f64> {
+    // The sum turns -0 into 0.
+    (0.0..=u64::MAX as f64).contains(&value).then_some(value + 0.0)
 }
 
 #[cfg(test)]
@@ -203,5 +215,18 @@ traffic_policy_shadow_in_flight{endpoint="e",backend="s"} 2
         assert_eq!(choice.times.quantile(1.0), Some(10.0));
         assert_eq!(choice.times.since(&choice.times).quantile(0.5), None);
         assert_eq!(shadow.times.quantile(0.5), None);
+        assert!(numbers.has_any);
+    }
+
+    #[test]
+    fn a_value_that_is_no_count_is_ignored() {
+        for value in ["NaN", "-NaN", "+Inf", "-Inf", "-1", "1e300"] {
+            let numbers = Numbers::parse(&PAGE.replace("} 7\n", &format!("}} {value}\n"))).unwrap();
+            let requests: Vec<_> = numbers.choices.values().map(|choice| choice.requests).collect();
+            assert_eq!(requests, [3.0, 1.0], "{value}");
+            let only = format!("traffic_policy_policy_info {value}\n");
+            assert!(!Numbers::parse(&only).unwrap().has_any, "{value}");
+        }
+        assert!(!Numbers::parse("envoy_other{} 5\n").unwrap().has_any);
     }
 }

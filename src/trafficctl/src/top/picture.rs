@@ -16,6 +16,8 @@ pub struct Picture {
     pub rows: Vec<ChoiceRow>,
     /// A row for each shadow that has copies.
     pub shadows: Vec<ShadowRow>,
+    /// Whether the proxy has any metric of the filter.
+    pub has_any: bool,
 }
 
 /// The requests that a backend serves.
@@ -71,7 +73,8 @@ impl Picture {
             .shadows
             .iter()
             .filter_map(|(labels, shadow)| ShadowRow::of(labels, first.shadows.get(labels), shadow, seconds));
-        Self { policy: last.policy, seconds, rows: rows.collect(), shadows: shadows.collect() }
+        let (rows, shadows) = (rows.collect(), shadows.collect());
+        Self { policy: last.policy, seconds, rows, shadows, has_any: last.has_any }
     }
 }
 
@@ -148,7 +151,7 @@ mod tests {
         };
         let [a, b] = requests;
         let choices = [(labels("a"), choice(a, failed)), (labels("b"), choice(b, 0.0))].into();
-        Numbers { taken, policy: Some(1), choices, shadows: BTreeMap::new() }
+        Numbers { taken, policy: Some(1), choices, shadows: BTreeMap::new(), has_any: true }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::numbers::Labels;
 use super::picture::{ChoiceRow, Picture, ShadowRow};
-use crate::table::{bar, percent, right, table};
+use crate::table::{Table, bar, percent};
 
 /// The columns of the traffic.
 pub const TRAFFIC: [&str; 10] =
@@ -15,38 +15,35 @@ pub const ERRORS: usize = 7;
 pub const SHADOWS: [&str; 8] =
     ["shadow of", "cohort", "backend", "rate /s", "in flight", "p50 ms", "p99 ms", "results"];
 
+/// Why there is nothing to show.
+pub const NO_METRICS: &str = "The proxy has no metrics of the filter: it does not run the filter, has loaded no policy, or \
+     lacks the stats_tags that give the metrics their labels.";
+
 /// The line above the tables.
 pub fn title(picture: &Picture, admin: &str) -> String {
-    let rate: f64 = picture.rows.iter().map(|row| row.rate).sum();
+    // A sum of no numbers is -0.
+    let rate = picture.rows.iter().map(|row| row.rate).sum::<f64>() + 0.0;
     let policy = picture.policy.map_or("no policy".to_owned(), |hash| format!("policy {hash:014x}"));
     format!("{admin}   {policy}   {rate:.1} requests a second in the last {:.0} s", picture.seconds)
 }
 
 /// The table of the traffic.
-pub fn traffic(picture: &Picture) -> comfy_table::Table {
-    let mut table = table(&TRAFFIC);
-    // The stream removes the colours if it is not a terminal.
-    table.enforce_styling();
+pub fn traffic(picture: &Picture) -> Table {
+    let mut table = Table::new(TRAFFIC);
     for row in &picture.rows {
-        let mut cells: Vec<_> = traffic_cells(row).into_iter().map(comfy_table::Cell::new).collect();
-        if row.is_bad()
-            && let Some(errors) = cells.get_mut(ERRORS)
-        {
-            *errors = comfy_table::Cell::new(share(row.errors)).fg(comfy_table::Color::Red);
-        }
-        table.add_row(cells);
+        table.row_with_red(traffic_cells(row), row.is_bad().then_some(ERRORS));
     }
-    right(&mut table, &[3, 4, 5, 7, 8, 9]);
+    table.right([3, 4, 5, 7, 8, 9]);
     table
 }
 
 /// The table of the shadows.
-pub fn shadows(picture: &Picture) -> comfy_table::Table {
-    let mut table = table(&SHADOWS);
+pub fn shadows(picture: &Picture) -> Table {
+    let mut table = Table::new(SHADOWS);
     for row in &picture.shadows {
-        table.add_row(shadow_cells(row));
+        table.row(shadow_cells(row));
     }
-    right(&mut table, &[3, 4, 5, 6]);
+    table.right([3, 4, 5, 6]);
     table
 }
 

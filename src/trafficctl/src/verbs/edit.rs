@@ -13,7 +13,7 @@ use crate::document::file::{Judged, PolicyFile};
 use crate::document::outline::name_of;
 use crate::document::store::Locked;
 use crate::error::Error;
-use crate::terminal::say;
+use crate::terminal::{escaped, say};
 use crate::{lint, report};
 use policy::{Finding, Step};
 
@@ -24,7 +24,7 @@ use policy::{Finding, Step};
 /// fail with. The file is unchanged then.
 pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
     let path = target.file();
-    let locked = Locked::open(path)?;
+    let locked = Locked::open(path, target.follow, target.lock_timeout())?;
     let before = PolicyFile::read(path)?;
     let old = before.only_policy()?;
     let Some(value) = &old.value else {
@@ -39,7 +39,8 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
     let new = after.only_policy()?;
     let report = report::text(&after, new, &new_findings(old, new));
     let Some(policy) = new.policy() else {
-        let message = format!("{}: not changed, since the policy would be refused\n", path.display());
+        let path = path.display().to_string();
+        let message = format!("{}: not changed, since the policy would be refused\n", escaped(&path));
         return Err(Error::Refused(report + &message));
     };
     anstream::eprint!("{report}");
@@ -48,7 +49,7 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
     }
     say!("{}: {}", path.display(), if target.dry_run { "would change" } else { "changed" });
     for change in &changes {
-        say!("  {change}");
+        say!("  {}", change.to_string());
     }
     if let Some(old) = old.policy() {
         summary(old, policy);
