@@ -5,6 +5,7 @@
 mod latency;
 mod memory;
 mod soak;
+mod worst;
 
 use tokio::sync::{Mutex, MutexGuard};
 
