@@ -8,3 +8,4 @@ mod model;
 mod placement;
 mod refusals;
 mod tables;
+mod worst;

@@ -6,6 +6,7 @@ mod handover;
 mod latency;
 mod memory;
 mod soak;
+mod worst;
 
 use tokio::sync::{Mutex, MutexGuard};
 

@@ -21,6 +21,7 @@ pub mod cases;
 pub mod client;
 mod command;
 pub mod control_plane;
+pub mod costly;
 pub mod envoy;
 pub mod load;
 pub mod model;

@@ -19,6 +19,17 @@ impl<V> Default for Memo<V> {
     }
 }
 
+impl<V> Drop for Memo<V> {
+    /// Drops the entries one after the other. Each would drop the next one inside its own drop, and
+    /// some thousands of them overflow the stack.
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(mut entry) = next {
+            next = entry.next.0.take();
+        }
+    }
+}
+
 impl<V> Memo<V> {
     /// The value of this name, which `read` returns if it was never asked for.
     pub fn get_or_read(&self, name: &str, read: impl FnOnce() -> V) -> &V {
@@ -37,6 +48,17 @@ impl<V> Memo<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_values_are_dropped_without_recursion() {
+        let memo = Memo::default();
+        let mut last = &memo;
+        for n in 0..1_000_000 {
+            let new = || Box::new(Entry { name: String::new(), value: n, next: Memo::default() });
+            last = &last.0.get_or_init(new).next;
+        }
+        drop(memo);
+    }
 
     #[test]
     fn each_value_is_read_once_and_stays_where_it_is() {

@@ -1,5 +1,6 @@
 //! Session affinity: the shard key of a request and its point.
 
+use crate::matching::Tried;
 use crate::names::CookieName;
 use crate::placement::Salt;
 use crate::request::Request;
@@ -47,10 +48,10 @@ impl Affinity {
 
     /// The point of the request's shard key, the first value that is not empty; `None` without a
     /// key.
-    pub(crate) fn point(&self, request: &impl Request, witness: &mut impl Witness) -> Option<u64> {
+    pub(crate) fn point(&self, request: &Tried<'_, impl Request>, witness: &mut impl Witness) -> Option<u64> {
         self.keys.iter().find_map(|source| {
             let mut point = None;
-            source.any(request, |value| {
+            request.any(source, |value| {
                 if !value.is_empty() {
                     witness.source(source, Some(value));
                     point = Some(self.salt.point(value));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::ids::ChoiceId;
+use crate::matching::Tried;
 use crate::policy::{Cohort, Endpoint, Plan, Policy};
-use crate::request::{Request, Tried};
+use crate::request::Request;
 use crate::shadow::{self, Shadow, Skip};
 use crate::traffic::Backend;
 use crate::witness::Witness;
@@ -71,7 +72,7 @@ impl Policy {
     ///
     /// A pure function; `None` if no endpoint matches.
     pub fn decide(&self, request: &impl Request, draw: u64, new_key: impl FnOnce() -> u128) -> Option<Decision<'_>> {
-        let request = &Tried::new(request);
+        let request = &Tried::new(request, self.conditions.as_ref());
         let Located { endpoint, cohort, plan, key_point } = self.locate(request, &mut ())?;
         let (key_point, reason, set_cookie) = match key_point {
             Some(point) => (Some(point), Reason::Key, None),
@@ -88,7 +89,7 @@ impl Policy {
     }
 
     /// Finds the endpoint, the cohort and the shard key of `request`, while `witness` observes.
-    pub(crate) fn locate(&self, request: &impl Request, witness: &mut impl Witness) -> Option<Located<'_>> {
+    pub(crate) fn locate(&self, request: &Tried<'_, impl Request>, witness: &mut impl Witness) -> Option<Located<'_>> {
         let endpoint = self.endpoints.iter().find(|endpoint| {
             witness.endpoint(&endpoint.name, &endpoint.matching, request);
             endpoint.matching.matches(request)

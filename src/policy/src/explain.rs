@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::decision::{Located, Reason};
-use crate::matching::{AllOf, Match, Rule};
+use crate::matching::{AllOf, Match, Rule, Tried};
 use crate::names::{CohortName, EndpointName};
 use crate::policy::{Cohort, Endpoint, Policy};
 use crate::request::Request;
 use crate::shadow::{self, Shadow, Skip};
-use crate::source::{Source, source_ip};
+use crate::source::Source;
 use crate::traffic::Backend;
 use crate::witness::Witness;
 
@@ -107,7 +107,7 @@ impl Trial {
         self.alternatives.iter().any(|checks| checks.iter().all(|check| check.holds))
     }
 
-    fn new(name: &str, matching: &Match, request: &impl Request) -> Self {
+    fn new(name: &str, matching: &Match, request: &Tried<'_, impl Request>) -> Self {
         let check =
             |rule: &Rule| Check { rule: rule.to_string(), found: found(rule, request), holds: rule.matches(request) };
         let alternatives = matching.0.iter().map(|AllOf(rules)| rules.iter().map(check).collect()).collect();
@@ -119,6 +119,7 @@ impl Policy {
     /// Explains the decision of [`Policy::decide`] about `request`. Where its draw decides, there
     /// is a chance instead.
     pub fn explain(&self, request: &impl Request) -> Explanation<'_> {
+        let request = &Tried::new(request, self.conditions.as_ref());
         let mut steps = Steps::default();
         let located = self.locate(request, &mut steps);
         let (backends, shadows) = match &located {
@@ -153,11 +154,11 @@ struct Steps {
 }
 
 impl Witness for Steps {
-    fn endpoint(&mut self, name: &EndpointName, matching: &Match, request: &impl Request) {
+    fn endpoint(&mut self, name: &EndpointName, matching: &Match, request: &Tried<'_, impl Request>) {
         self.endpoints.push(Trial::new(name, matching, request));
     }
 
-    fn cohort(&mut self, name: &CohortName, matching: &Match, request: &impl Request) {
+    fn cohort(&mut self, name: &CohortName, matching: &Match, request: &Tried<'_, impl Request>) {
         self.cohorts.push(Trial::new(name, matching, request));
     }
 
@@ -205,14 +206,14 @@ fn chance<'policy>(
 }
 
 /// The values of `request` that `rule` looks at.
-fn found(rule: &Rule, request: &impl Request) -> Vec<String> {
+fn found(rule: &Rule, request: &Tried<'_, impl Request>) -> Vec<String> {
     let lossy = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let one = |value: Option<&[u8]>| value.map(lossy).into_iter().collect();
     match rule {
         Rule::Path(_) => one(request.path_only()),
         Rule::Methods(_) => one(request.method()),
         Rule::Hosts(_) => one(request.header(":authority").next()),
-        Rule::SourceIp(_) => source_ip(request).map(|ip| ip.to_string()).into_iter().collect(),
+        Rule::SourceIp(_) => request.source_ip().map(|ip| ip.to_string()).into_iter().collect(),
         Rule::Value { source, .. } => all(source, request).iter().map(|value| lossy(value)).collect(),
     }
 }

@@ -67,7 +67,7 @@ pub use decision::{Decision, Reason};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
 pub use finding::{Fault, Finding, Kind, Refused, Severity};
 pub use ids::{ChoiceId, EntryId, ShadowId};
-pub use matching::Match;
+pub use matching::{Conditions, Match};
 pub use names::{BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method};
 pub use parse::Parsed;
 pub use place::{Place, Step};

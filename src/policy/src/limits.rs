@@ -42,9 +42,20 @@ pub const SUM_TOLERANCE: f64 = 1e-5;
 /// The longest string that a value is compared with, in bytes.
 pub const PATTERN_BYTES: usize = 1024;
 
-/// The memory that a compiled regex may take, in bytes: this also bounds its time for each byte
-/// of a value.
-pub const REGEX_BYTES: usize = 1 << 14;
+/// The memory that a compiled regex may take while it is compiled, in bytes. A regex of
+/// [`REGEX_STATES`] takes less on every platform.
+pub const REGEX_BYTES: usize = 1 << 16;
+
+/// The states that a regex may have: one for each character, class and group, and as many times
+/// that as it is repeated. They bound its time for each byte of a value.
+pub const REGEX_STATES: u64 = 256;
+
+/// The bytes that a regex reads of one request: a value that takes all values of its name past
+/// this doesn't match.
+pub const REGEX_VALUE_BYTES: usize = 1024;
+
+/// The values of one name that a regex reads of one request; further ones don't match.
+pub const REGEX_VALUES: usize = 16;
 
 /// `cookie.max_age_s`: up to 400 days, the longest life that browsers accept (RFC 6265bis,
 /// section 5.5).
@@ -58,3 +69,7 @@ pub const MAX_BODY_BYTES: Range = Range { min: 0, max: 1 << 25, default: Some(1 
 
 /// A shadow's `max_in_flight`.
 pub const MAX_IN_FLIGHT: Range = Range { min: 1, max: 1 << 20, default: Some(128) };
+
+/// The most CPU time that the decision about one request may take, in microseconds, by the model
+/// of `compile::cost`. The request is the worst of Envoy's default size.
+pub const MAX_REQUEST_COST_US: u64 = 10_000;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::affinity::Affinity;
 use crate::ids::ChoiceId;
-use crate::matching::Match;
+use crate::matching::{Conditions, Match};
 use crate::names::{ClusterName, CohortName, EndpointName, FilterStateName, HeaderName};
 use crate::shadow::Shadow;
 use crate::traffic::Traffic;
@@ -34,6 +34,8 @@ pub struct Policy {
     pub mirror_headers: Vec<HeaderName>,
     /// The endpoints, in the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    /// The distinct conditions of the endpoints; `None` if there are few.
+    pub conditions: Option<Conditions>,
 }
 
 /// An endpoint: the requests that it takes, their traffic and shadows, and its cohorts.

@@ -1,7 +1,5 @@
 //! The questions that a decision may ask of a request.
 
-use std::cell::OnceCell;
-
 /// A request, asked for a value only when the policy needs it.
 ///
 /// In a proxy each answer is a host call, which costs more than all of the policy's arithmetic. So
@@ -33,44 +31,6 @@ pub trait Request {
     /// The method.
     fn method(&self) -> Option<&[u8]> {
         self.header(":method").next()
-    }
-}
-
-/// A request whose path is split off once, however many endpoints look at it.
-pub(crate) struct Tried<'request, R> {
-    request: &'request R,
-    path_only: OnceCell<Option<&'request [u8]>>,
-}
-
-impl<'request, R: Request> Tried<'request, R> {
-    pub(crate) fn new(request: &'request R) -> Self {
-        Self { request, path_only: OnceCell::new() }
-    }
-}
-
-impl<R: Request> Request for Tried<'_, R> {
-    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.request.header(name)
-    }
-
-    fn source_address(&self) -> Option<&[u8]> {
-        self.request.source_address()
-    }
-
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.request.property(path)
-    }
-
-    fn path(&self) -> Option<&[u8]> {
-        self.request.path()
-    }
-
-    fn path_only(&self) -> Option<&[u8]> {
-        *self.path_only.get_or_init(|| self.request.path_only())
-    }
-
-    fn method(&self) -> Option<&[u8]> {
-        self.request.method()
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Source {
 
 impl Source {
     /// Whether `test` holds for one of the values, asked in order.
-    pub(crate) fn any(&self, request: &impl Request, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+    pub(crate) fn any<'a>(&'a self, request: &'a impl Request, mut test: impl FnMut(&[u8]) -> bool) -> bool {
         match self {
             Self::Header(name) => request.header(name).any(|value| test(trim(value))),
             Self::Cookie(wanted) => request
@@ -43,6 +43,16 @@ impl Source {
             }),
             // Some of Envoy's attributes are empty where others are absent.
             Self::Property(path) => request.property(path).filter(|text| !text.is_empty()).is_some_and(test),
+        }
+    }
+
+    /// Calls `push` with each value of a header or property, in order. Other sources have no values
+    /// here.
+    pub(crate) fn each<'a>(&'a self, request: &'a impl Request, push: impl FnMut(&'a [u8])) {
+        match self {
+            Self::Header(name) => request.header(name).map(trim).for_each(push),
+            Self::Property(path) => request.property(path).filter(|text| !text.is_empty()).into_iter().for_each(push),
+            Self::Cookie(_) | Self::Query(_) | Self::ClientIp => {}
         }
     }
 
@@ -76,7 +86,7 @@ pub(crate) fn source_ip(request: &impl Request) -> Option<IpAddr> {
 }
 
 /// The cookies of a `Cookie` header. Parts without a `=` are ignored.
-fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let (name, value) = split_at_equals(pair)?;
         let value = trim(value);
@@ -95,7 +105,7 @@ fn trim(value: &[u8]) -> &[u8] {
 }
 
 /// The parameters of a target's query string, as they were sent: nothing is decoded.
-fn parameters(path: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn parameters(path: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     // A fragment should not be there; it is no part of the query.
     let target = path.split(|byte| *byte == b'#').next().unwrap_or_default();
     let query = target.iter().position(|byte| *byte == b'?').and_then(|at| target.get(at + 1..)).unwrap_or_default();

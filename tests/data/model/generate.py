@@ -26,7 +26,7 @@ PROPERTIES = [TIER, USER, QUERY, ["no", "such", "one"]]
 
 PATHS = ["/", "/rank", "/rank/", "/rank/x", "/ranking", "/RANK", "/a", "/a/b/c", "/models/m-1/predict"]
 ODD_PATHS = ["//rank", "/rank//x", "/rank%2Fx", "/r%61nk", "/rank;v=1", "/rank/."]
-BAD_PATHS = ["", "rank", "/r\xffnk", "/r\xc3\xa4nk"]
+BAD_PATHS = ["", "rank", "/r\xffnk", "/r\xc3\xa4nk", "/" + "a" * 1023, "/" + "a" * 1024]
 PATH_PREFIXES = ["/", "/", "/rank", "/rank/", "/rank/x", "/a", "/models/"]
 PATH_REGEXES = ["/rank(/.*)?", "/models/[a-z0-9-]+/predict", ".*", "/(a|rank)/[^/]*", "/r.nk", "/[a-z]+"]
 HOSTS = ["api.example.com", "*.example.com", "*.internal.example", "EXAMPLE.com", "[2001:db8::1]"]
@@ -45,7 +45,7 @@ REGEXES = ["v[0-9]+", "user-[1-4]", "on|us", "v1|v12", "h.", "k+", "[^a]*", ".*"
 # folding beyond ASCII turns into k and s.
 ODD_VALUES = [
     "", "\xe2\x84\xaa", "\xc5\xbfs", "h\xc3", "H\xc3\x84", "\xff\xfe", "v1\xff", "on", "aab", "7", "a b", "a\tb",
-    "x" * 300,
+    "x" * 300, "v" * 1024, "k" * 1025,
 ]
 TOKENS = ["", "v1", "us", "user-1", "k", "V1", "xus", "a%20b", "a+b", "b=c", "%", "%ff"]
 PROPERTY_TEXTS = ["", "us", "US", "user-1", "v1", "h\u00e4", "\u212a", "bus"]
@@ -226,6 +226,10 @@ def headers(rng: random.Random) -> list[list[str]]:
     """Headers: some twice, some empty, some with bytes that are not UTF-8."""
     names = [any_case(rng, rng.choice(HEADERS)) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4]))]
     made = [[name, value(rng)] for name in names]
+    if rng.random() < 0.02:
+        # More values than a regex reads.
+        name = rng.choice(HEADERS)
+        made += [[name, rng.choice(["no", "-", ""])] for _ in range(rng.randint(14, 17))] + [[name, value(rng)]]
     for _ in range(rng.choice([0, 0, 1, 1, 2])):
         parts = [rng.choice(COOKIE_FORMS).format(rng.choice(COOKIES), value(rng)) for _ in range(rng.randint(0, 4))]
         made.append(["cookie", rng.choice(["; ", "; ", ";", " ; ", ", "]).join(parts)])

@@ -193,7 +193,7 @@ def path_holds(wanted: dict, request: dict) -> bool:
         # A path starts with "/". The empty string before a query is not a path.
         holds = path.startswith(prefix + b"/") or (path == prefix and prefix != b"")
     else:
-        holds = regex_matches(text, path, False)
+        holds = any(regex_matches(text, value, False) for value in values_for_regex([path]))
     tried[f"path {comparison}: {holds}"] += 1
     return holds
 
@@ -219,6 +219,8 @@ def compares(comparison: dict, values: list[bytes]) -> bool:
     if kind == "present":
         holds = bool(values) == wanted
     else:
+        if kind == "regex":
+            values = values_for_regex(values)
         holds = any(value_compares(kind, wanted, value, comparison.get("ignore_case", False)) for value in values)
     if comparison.get("invert", False):
         holds = not holds
@@ -243,6 +245,16 @@ def value_compares(kind: str, text: str, value: bytes, ignore_case: bool) -> boo
     if kind == "contains":
         return wanted in value
     raise ValueError(f"no comparison {kind}")
+
+
+def values_for_regex(values: list[bytes]) -> list[bytes]:
+    """The values that a regex reads: the first 16, as far as they have at most 1024 bytes together."""
+    read = []
+    for value in values[:16]:
+        if sum(map(len, read)) + len(value) > 1024:
+            break
+        read.append(value)
+    return read
 
 
 def regex_matches(regex: str, value: bytes, ignore_case: bool) -> bool:

@@ -4,8 +4,8 @@ use regex_lite::RegexBuilder;
 
 use crate::config::TextFields;
 use crate::finding::{Errors, Fault};
-use crate::limits::{PATTERN_BYTES, REGEX_BYTES};
-use crate::matching::{Kind, Rule, Text};
+use crate::limits::{PATTERN_BYTES, REGEX_BYTES, REGEX_STATES};
+use crate::matching::{Kind, Number, Regex, Rule, Text, Work};
 use crate::names::HeaderName;
 use crate::place::At;
 use crate::source::Source;
@@ -15,7 +15,7 @@ pub(super) fn rule(at: &At<'_>, source: Option<Source>, fields: &TextFields<'_>,
     let text = text(at, fields, errors)?;
     // The absence of a value is the inverse of its presence.
     let invert = fields.invert != (fields.present == Some(false));
-    Some(Rule::Value { source: source?, text, invert })
+    Some(Rule::Value { source: source?, text, invert, number: Number::default() })
 }
 
 fn text(at: &At<'_>, fields: &TextFields<'_>, errors: &mut Errors) -> Option<Text> {
@@ -51,16 +51,21 @@ fn text(at: &At<'_>, fields: &TextFields<'_>, errors: &mut Errors) -> Option<Tex
 
 /// A regex for a whole value.
 pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Kind, Fault> {
+    let work = Work::of(pattern);
+    if work.states > REGEX_STATES {
+        let problem = format!("{pattern:?} has {} states", work.states);
+        return Err(Fault::new(problem, format!("use a regex of at most {REGEX_STATES}: repetitions multiply them")));
+    }
     let build =
         |pattern: &str| RegexBuilder::new(pattern).case_insensitive(ignore_case).size_limit(REGEX_BYTES).build();
     // By itself first: one with an unbalanced bracket may be valid inside others.
-    let regex = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
-    regex.map(Kind::Regex).map_err(|error| {
+    let regex = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| {
         Fault::new(
             format!("{pattern:?} is not a regex that can be used: {error}"),
             "use the syntax of Rust's regex-lite crate, and a smaller regex if it is too large",
         )
-    })
+    })?;
+    Ok(Kind::Regex(Regex::new(regex, work)))
 }
 
 /// The path of an attribute.

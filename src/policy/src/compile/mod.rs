@@ -4,6 +4,8 @@
 mod affinity;
 mod callout;
 mod comparison;
+mod conditions;
+mod cost;
 mod endpoint;
 mod header;
 mod matching;
@@ -36,9 +38,11 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
     let filter_state = field("filter_state", config.filter_state.as_deref(), str::parse, &mut errors);
     let default_cluster = field("default_cluster", config.default_cluster.as_deref(), str::parse, &mut errors);
     check_backends(config, &mut errors);
-    let endpoints = endpoint::endpoints(config, routing_header.as_ref(), &mut errors);
+    let mut endpoints = endpoint::endpoints(config, routing_header.as_ref(), &mut errors);
     let mirrors = Mirrors::of(config);
     mirrors.check(request_header.as_ref(), &mut errors);
+    let conditions = conditions::number(&mut endpoints);
+    cost::check(&endpoints, conditions.is_some(), &mut errors);
     let routing_header = errors.finish(routing_header)?;
     let mut warnings = reach::unreachable(&endpoints);
     let policy = Policy {
@@ -51,6 +55,7 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
         default_cluster,
         mirror_headers: mirrors.headers(),
         endpoints,
+        conditions,
     };
     warnings.extend(mirrors.warnings(&policy));
     Ok((policy, warnings))

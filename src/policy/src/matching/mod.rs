@@ -1,14 +1,22 @@
 //! Which requests an endpoint or a cohort takes.
 
+mod answers;
 mod cidr;
 mod host;
 mod path;
+mod regex;
+mod search;
 mod text;
+mod tried;
 
+pub use answers::Conditions;
+pub(crate) use answers::Number;
 pub(crate) use cidr::Cidr;
 pub(crate) use host::HostPattern;
 pub(crate) use path::PathRule;
+pub(crate) use regex::{Regex, Work};
 pub(crate) use text::{Kind, Text};
+pub(crate) use tried::Tried;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,7 +26,7 @@ use fnv::FnvHasher;
 use crate::names::Method;
 use crate::placement::fnv1a;
 use crate::request::Request;
-use crate::source::{Source, source_ip};
+use crate::source::Source;
 
 /// Alternatives, one of which must match. An alternative without rules matches every request and
 /// reads nothing of it.
@@ -39,14 +47,14 @@ pub(crate) enum Rule {
     /// One of these hosts.
     Hosts(Vec<HostPattern>),
     /// A value of a header, cookie, query parameter or property; `invert`: no such value.
-    Value { source: Source, text: Text, invert: bool },
+    Value { source: Source, text: Text, invert: bool, number: Number },
     /// The client's address is in one of these networks.
     SourceIp(Vec<Cidr>),
 }
 
 impl Match {
     /// Whether one of the alternatives matches.
-    pub(crate) fn matches(&self, request: &impl Request) -> bool {
+    pub(crate) fn matches(&self, request: &Tried<'_, impl Request>) -> bool {
         self.0.iter().any(|alternative| alternative.0.iter().all(|rule| rule.matches(request)))
     }
 
@@ -68,17 +76,16 @@ impl AllOf {
 }
 
 impl Rule {
-    pub(crate) fn matches(&self, request: &impl Request) -> bool {
+    pub(crate) fn matches(&self, request: &Tried<'_, impl Request>) -> bool {
         match self {
             Self::Path(rule) => request.path_only().is_some_and(|path| rule.matches(path)),
             Self::Methods(methods) => is_one_of(methods, request.method()),
             Self::Hosts(patterns) => {
-                let host = request.header(":authority").next();
-                host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
+                request.host().is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
             }
-            Self::Value { source, text, invert } => source.any(request, |value| text.matches(value)) != *invert,
+            Self::Value { source, text, invert, number } => request.holds(source, text, *number) != *invert,
             Self::SourceIp(networks) => {
-                source_ip(request).is_some_and(|ip| networks.iter().any(|network| network.contains(ip)))
+                request.source_ip().is_some_and(|ip| networks.iter().any(|network| network.contains(ip)))
             }
         }
     }
@@ -149,8 +156,8 @@ impl fmt::Display for Rule {
                 f.write_str("host is ")?;
                 write_joined(f, patterns, " or ")
             }
-            Self::Value { source, text, invert: false } => write!(f, "{source} {text}"),
-            Self::Value { source, text, invert: true } => write!(f, "no {source} {text}"),
+            Self::Value { source, text, invert: false, .. } => write!(f, "{source} {text}"),
+            Self::Value { source, text, invert: true, .. } => write!(f, "no {source} {text}"),
             Self::SourceIp(networks) => {
                 f.write_str("client's address is in ")?;
                 write_joined(f, networks, " or ")

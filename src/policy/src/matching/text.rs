@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use regex_lite::Regex;
+use super::regex::{Allowance, Regex};
+use super::search::Search;
 
 /// A comparison of a value, in bytes.
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Text {
     kind: Kind,
-    pattern: String,
+    /// Shared with whatever finds conditions by it.
+    pattern: Arc<str>,
     /// Whether the case of ASCII letters makes no difference.
     ignore_case: bool,
 }
@@ -21,7 +24,7 @@ pub(crate) enum Kind {
     Prefix,
     Suffix,
     Contains,
-    /// The whole value. A value that is not UTF-8 doesn't match.
+    /// The whole value, see [`Regex::matches`].
     Regex(Regex),
     /// Any value.
     Present,
@@ -29,30 +32,64 @@ pub(crate) enum Kind {
 
 impl Text {
     pub(crate) fn new(kind: Kind, pattern: String, ignore_case: bool) -> Self {
-        Self { kind, pattern, ignore_case }
+        Self { kind, pattern: pattern.into(), ignore_case }
     }
 
-    /// Whether `value` matches.
+    /// Whether `value`, the only one, matches. Kept out of line: most rules are path prefixes, which
+    /// it would slow down.
+    #[inline(never)]
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
-        let pattern = self.pattern.as_bytes();
-        let is_equal = |part: &[u8]| {
-            if self.ignore_case { part.eq_ignore_ascii_case(pattern) } else { part == pattern }
-        };
-        match &self.kind {
-            Kind::Exact => is_equal(value),
-            Kind::Prefix => value.get(..pattern.len()).is_some_and(is_equal),
-            Kind::Suffix => {
-                value.len().checked_sub(pattern.len()).and_then(|start| value.get(start..)).is_some_and(is_equal)
-            }
-            Kind::Contains => pattern.is_empty() || value.windows(pattern.len()).any(is_equal),
-            Kind::Regex(regex) => std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value)),
-            Kind::Present => true,
-        }
+        self.comparison().matches(value)
+    }
+
+    /// A comparison of the values of one source, in order.
+    pub(crate) fn comparison(&self) -> Comparison<'_> {
+        Comparison { text: self, allowance: Allowance::default(), search: Search::default() }
+    }
+
+    /// Whether a search for the pattern is as fast as it can be.
+    pub(crate) fn is_short(&self) -> bool {
+        Search::is_short(self.pattern.as_bytes())
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub(crate) fn pattern(&self) -> &Arc<str> {
+        &self.pattern
     }
 
     /// The one value that matches, if there is only one.
     pub(crate) fn as_exact(&self) -> Option<&[u8]> {
         (matches!(self.kind, Kind::Exact) && !self.ignore_case).then_some(self.pattern.as_bytes())
+    }
+}
+
+/// A comparison under way.
+pub(crate) struct Comparison<'text> {
+    text: &'text Text,
+    allowance: Allowance,
+    search: Search,
+}
+
+impl Comparison<'_> {
+    /// Whether `value`, the next one, matches.
+    pub(crate) fn matches(&mut self, value: &[u8]) -> bool {
+        let Text { kind, pattern, ignore_case } = self.text;
+        let pattern = pattern.as_bytes();
+        let is_equal = |part: &[u8]| if *ignore_case { part.eq_ignore_ascii_case(pattern) } else { part == pattern };
+        match kind {
+            Kind::Exact => is_equal(value),
+            Kind::Prefix => value.get(..pattern.len()).is_some_and(is_equal),
+            Kind::Suffix => {
+                value.len().checked_sub(pattern.len()).and_then(|start| value.get(start..)).is_some_and(is_equal)
+            }
+            Kind::Contains if *ignore_case => self.search.contains(value, pattern, u8::eq_ignore_ascii_case),
+            Kind::Contains => self.search.contains(value, pattern, u8::eq),
+            Kind::Regex(regex) => regex.matches(value, &mut self.allowance),
+            Kind::Present => true,
+        }
     }
 }
 
@@ -70,6 +107,8 @@ impl fmt::Display for Text {
     }
 }
 
+impl Eq for Kind {}
+
 impl Hash for Kind {
     /// Equal kinds have equal hashes; a regex differs by its pattern, which [`Text`] hashes.
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -80,7 +119,7 @@ impl Hash for Kind {
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Regex(this), Self::Regex(other)) => this.as_str() == other.as_str(),
+            (Self::Regex(this), Self::Regex(other)) => this == other,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -89,6 +128,7 @@ impl PartialEq for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matching::regex::Work;
 
     #[test]
     fn each_kind_compares_bytes() {
@@ -108,10 +148,10 @@ mod tests {
         ] {
             for ignore_case in [false, true] {
                 let text = Text::new(kind.clone(), pattern.to_owned(), ignore_case);
-                assert_eq!(text.matches(value.as_bytes()), expected, "{kind:?} {pattern} {value}");
+                assert_eq!(text.comparison().matches(value.as_bytes()), expected, "{kind:?} {pattern} {value}");
                 let upper = value.to_ascii_uppercase();
                 let expected = expected && (ignore_case || upper == value);
-                assert_eq!(text.matches(upper.as_bytes()), expected, "{kind:?} {pattern} {upper}");
+                assert_eq!(text.comparison().matches(upper.as_bytes()), expected, "{kind:?} {pattern} {upper}");
             }
         }
     }
@@ -126,7 +166,7 @@ mod tests {
 
     #[test]
     fn regexes_with_the_same_pattern_are_equal() {
-        let regex = |pattern| Kind::Regex(Regex::new(pattern).unwrap());
+        let regex = |pattern| Kind::Regex(Regex::new(regex_lite::Regex::new(pattern).unwrap(), Work::of(pattern)));
         assert_eq!(regex("a"), regex("a"));
         assert_ne!(regex("a"), regex("b"));
         assert_ne!(regex("a"), Kind::Exact);

@@ -26,6 +26,8 @@ pub fn of_policies(old: &Policy, new: &Policy) -> Vec<String> {
         hash: _,
         // Follow from the shadows.
         mirror_headers: _,
+        // Follow from the endpoints.
+        conditions: _,
     } = old;
     let mut notes = Vec::new();
     let mut compare = |name: &str, old: String, new: String| {
