@@ -39,6 +39,35 @@ pub const BACKEND_BYTES: usize = 255;
 /// How far a sum of shares may be from 1, or from 100, relative to it.
 pub const SUM_TOLERANCE: f64 = 1e-5;
 
+/// The largest document, in bytes: 4 MiB.
+pub const DOCUMENT_BYTES: usize = 1 << 22;
+
+/// The longest string of the document, names of members included, in bytes: 64 KiB, more than
+/// Envoy accepts as the headers of a request by default.
+pub const STRING_BYTES: usize = 1 << 16;
+
+/// The most regexes of a policy: together with [`REGEX_BYTES`] this bounds the memory that they
+/// take.
+pub const REGEXES: usize = 1024;
+
+/// The most shadows of a policy, each counted again for each cohort that inherits it.
+pub const SHADOWS: usize = 1 << 14;
+
+/// The most sources of an endpoint's shard key: a request without a key is asked for all of them.
+pub const KEY_SOURCES: usize = 32;
+
+/// The most headers that a shadow sets, and the most that it removes.
+pub const COPY_HEADERS: usize = 64;
+
+/// The most findings of a severity that a report lists. It says how many more there are.
+pub const FINDINGS: usize = 100;
+
+/// The longest problem or remedy of a finding, in bytes, apart from the sign for what is left out.
+pub const MESSAGE_BYTES: usize = 1024;
+
+/// The most names that a message lists.
+pub const NAMES_LISTED: usize = 10;
+
 /// The longest string that a value is compared with, in bytes.
 pub const PATTERN_BYTES: usize = 1024;
 
