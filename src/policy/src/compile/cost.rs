@@ -310,12 +310,14 @@ struct AtPath {
 impl Paths<'_> {
     /// The most that one path costs.
     fn largest(self) -> Largest {
-        let mut paths: Vec<_> = self.0.into_iter().collect();
-        paths.sort_unstable_by_key(|(path, _)| *path);
+        let Self(mut at_path) = self;
+        let mut paths: Vec<&str> = at_path.keys().copied().collect();
+        paths.sort_unstable();
         let mut most = Largest::default();
         // The paths that the current one starts with, and the sum of their prices.
         let mut starts: Vec<(&str, Largest)> = Vec::new();
-        for (path, AtPath { prefix, exact, .. }) in paths {
+        for path in paths {
+            let AtPath { prefix, exact, .. } = at_path.remove(path).unwrap_or_default();
             while starts.last().is_some_and(|(start, _)| !path.starts_with(start)) {
                 starts.pop();
             }

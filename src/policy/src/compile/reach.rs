@@ -65,7 +65,7 @@ impl Search {
     fn earliest(&mut self, earlier: &Earlier, matches: &[(&str, &Match)], n: usize, matching: &Match) -> Option<usize> {
         let mut first = n;
         // A match that covers this one covers the first of its alternatives.
-        for key in matching.0.first().map(|alternative| earlier.keys_that_cover(alternative)).unwrap_or_default() {
+        for key in matching.0.first().into_iter().flat_map(|alternative| earlier.keys_that_cover(alternative)) {
             for (_, candidate) in earlier.of(key).iter().take_while(|(_, candidate)| *candidate < first) {
                 let Some((_, wide)) = matches.get(*candidate) else { continue };
                 let comparisons = weight(wide).saturating_mul(weight(matching));
@@ -88,7 +88,7 @@ impl Search {
 /// it.
 struct Earlier {
     /// How often each key occurs in the rules of the list, sorted.
-    keys: Vec<u64>,
+    keys: Vec<(u64, usize)>,
     /// Each match under the rarest key of each of its alternatives, sorted.
     by_key: Vec<(u64, usize)>,
 }
@@ -104,7 +104,8 @@ impl Earlier {
                 .enumerate()
                 .flat_map(|(n, (_, matching))| matching.0.iter().map(move |alternative| (n, alternative)))
         };
-        let mut keys: Vec<u64> = alternatives().flat_map(|(_, alternative)| &alternative.0).flat_map(keys_of).collect();
+        let rules = alternatives().flat_map(|(_, alternative)| &alternative.0);
+        let mut keys: Vec<_> = rules.flat_map(keys_of).map(|key| (key, 0)).collect();
         keys.sort_unstable();
         let mut earlier = Self { keys, by_key: Vec::new() };
         for (n, alternative) in alternatives() {
@@ -120,8 +121,8 @@ impl Earlier {
 
     /// How many rules have this key.
     fn count(&self, key: u64) -> usize {
-        let start = self.keys.partition_point(|other| *other < key);
-        self.keys.partition_point(|other| *other <= key) - start
+        let start = self.keys.partition_point(|(other, _)| *other < key);
+        self.keys.partition_point(|(other, _)| *other <= key) - start
     }
 
     /// The matches under a key, in their order.
@@ -132,7 +133,7 @@ impl Earlier {
     }
 
     /// The keys of all alternatives that may cover this one.
-    fn keys_that_cover(&self, narrow: &AllOf) -> Vec<u64> {
+    fn keys_that_cover(&self, narrow: &AllOf) -> impl Iterator<Item = u64> {
         let mut keys = vec![ANY];
         for rule in &narrow.0 {
             match rule {
@@ -145,9 +146,10 @@ impl Earlier {
                 _ => keys.extend(keys_of(rule)),
             }
         }
+        let mut keys: Vec<(u64, usize)> = keys.into_iter().map(|key| (key, 0)).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys
+        keys.into_iter().map(|(key, _)| key)
     }
 }
 

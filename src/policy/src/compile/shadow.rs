@@ -176,11 +176,12 @@ fn nearest<'a, 'n>(name: &str, sorted: &'a [&'n str]) -> (&'a [&'n str], usize) 
 /// One header steers one mirror: two shadows of an endpoint need two headers.
 fn check_mirror_headers(at: &At<'_>, entries: &[Arc<Entry>], errors: &mut Errors) {
     let numbered = entries.iter().enumerate();
-    let mut mirrors: Vec<_> = numbered.filter_map(|(n, entry)| Some((steering(entry)?, n, entry))).collect();
-    mirrors.sort_unstable_by_key(|(header, n, _)| (*header, *n));
-    for same in mirrors.chunk_by(|(header, ..), (next, ..)| header == next) {
-        let Some(((header, _, first), others)) = same.split_first() else { continue };
-        for (_, _, entry) in others {
+    let mut mirrors: Vec<(&str, usize)> = numbered.filter_map(|(n, entry)| Some((&**steering(entry)?, n))).collect();
+    mirrors.sort_unstable();
+    for same in mirrors.chunk_by(|(header, _), (next, _)| header == next) {
+        let mut same = same.iter().filter_map(|(header, n)| Some((header, entries.get(*n)?)));
+        let Some((header, first)) = same.next() else { continue };
+        for (_, entry) in same {
             let problem = format!("{header:?} already steers the mirror of {:?}", first.backend.name);
             let remedy = "give each its own header, and the route a mirror policy for each";
             let at = at.member(&entry.backend.name);
