@@ -42,9 +42,9 @@ pub const SUM_TOLERANCE: f64 = 1e-5;
 /// The largest document, in bytes: 4 MiB.
 pub const DOCUMENT_BYTES: usize = 1 << 22;
 
-/// The longest string of the document, names of members included, in bytes: 64 KiB, more than
-/// Envoy accepts as the headers of a request by default.
-pub const STRING_BYTES: usize = 1 << 16;
+/// The most memory that loading takes at once, in bytes for each byte of the document, where
+/// pointers have 64 bits; about half of it in the filter.
+pub const LOADING_BYTES_PER_BYTE: usize = 128;
 
 /// The most regexes of a policy: together with [`REGEX_BYTES`] this bounds the memory that they
 /// take.
@@ -52,6 +52,10 @@ pub const REGEXES: usize = 1024;
 
 /// The most shadows of a policy, each counted again for each cohort that inherits it.
 pub const SHADOWS: usize = 1 << 14;
+
+/// The most methods, and parts of routes of 64 bytes, that the alternatives of all `match` lists
+/// may copy from `methods` and `route` beside them.
+pub const SHORTHAND_COPIES: usize = 1 << 16;
 
 /// The most sources of an endpoint's shard key: a request without a key is asked for all of them.
 pub const KEY_SOURCES: usize = 32;

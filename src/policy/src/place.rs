@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::excerpt::excerpt;
-use crate::limits::BACKEND_BYTES;
+use crate::limits::MESSAGE_BYTES;
 
 /// One step from a value to a value inside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +64,7 @@ impl Place {
 impl Step {
     /// To a member, for a message: a long name is cut.
     pub(crate) fn to_member(name: &str) -> Self {
-        Self::Member(excerpt(name, BACKEND_BYTES).into_owned())
+        Self::Member(excerpt(name, MESSAGE_BYTES).into_owned())
     }
 }
 

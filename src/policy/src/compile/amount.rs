@@ -2,7 +2,7 @@
 
 use crate::config::{EndpointConfig, MatchConfig, MatchFields};
 use crate::finding::Errors;
-use crate::limits::{REGEXES, SHADOWS};
+use crate::limits::{REGEXES, SHADOWS, SHORTHAND_COPIES};
 use crate::place::At;
 
 /// The amounts of the endpoints so far.
@@ -10,6 +10,7 @@ use crate::place::At;
 pub(super) struct Amounts {
     regexes: Amount<REGEXES>,
     shadows: Amount<SHADOWS>,
+    copies: Amount<SHORTHAND_COPIES>,
 }
 
 /// A number of things that is at most `MAX`.
@@ -29,7 +30,9 @@ impl Amounts {
         let remedy = "compare with `exact` or `prefix` where that will do";
         let are_few = self.regexes.add(regexes, at, "regexes", remedy, errors);
         let remedy = "name fewer in `shadow`: each cohort has those of its endpoint, too";
-        self.shadows.add(shadows, at, "shadows", remedy, errors) && are_few
+        let are_few = self.shadows.add(shadows, at, "shadows", remedy, errors) && are_few;
+        let remedy = "make the list in `match` shorter, or `route` and `methods` beside it";
+        self.copies.add(copies(endpoint), at, "copies of `route` and `methods`", remedy, errors) && are_few
     }
 }
 
@@ -43,6 +46,19 @@ impl<const MAX: usize> Amount<MAX> {
         }
         self.0 <= MAX
     }
+}
+
+/// Each alternative of an endpoint has its `route` and `methods`: the methods, and each started 64
+/// bytes of the route, for each alternative after the first.
+fn copies(endpoint: &EndpointConfig) -> usize {
+    const ROUTE_BYTES: usize = 64;
+    let alternatives = match &endpoint.matching {
+        Some(MatchConfig::AnyOf(list)) => list.len(),
+        Some(MatchConfig::One(_)) | None => 1,
+    };
+    let route = endpoint.route.as_ref().map_or(0, |route| route.len().div_ceil(ROUTE_BYTES));
+    let methods = endpoint.methods.as_ref().map_or(0, Vec::len);
+    alternatives.saturating_sub(1).saturating_mul(route + methods)
 }
 
 fn regexes(matching: &MatchConfig) -> usize {
