@@ -4,6 +4,7 @@
 //! Nothing here starts Envoy, so `make coverage` and `make mutants` run this target.
 
 mod cost;
+mod loading;
 mod model;
 mod placement;
 mod refusals;

@@ -31,6 +31,7 @@ pub mod prometheus;
 pub mod python;
 pub mod request;
 pub mod setup;
+pub mod shapes;
 pub mod socket;
 pub mod statistics;
 pub mod trafficctl;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::excerpt::excerpt;
+use crate::limits::{FINDINGS, MESSAGE_BYTES};
 use crate::place::{At, Place};
 
 /// One thing that is wrong with a policy, or odd about it.
@@ -42,7 +44,7 @@ pub enum Kind {
     Unknown {
         /// The name in the document.
         name: String,
-        /// The names that would be accepted.
+        /// The names that would be accepted: all, or those of a long list that are nearest to it.
         known: Vec<String>,
     },
     /// A value breaks a rule of its field.
@@ -63,9 +65,17 @@ pub enum Kind {
     NeverUsed,
     /// A share is too small to show in a day.
     TinyShare,
+    /// Stands for the findings that a long report leaves out.
+    More {
+        /// How many they are.
+        count: usize,
+    },
 }
 
-/// Why a policy is refused: all of its errors, at least one.
+/// Why a policy is refused: its errors, at least one.
+///
+/// Of more than [`FINDINGS`] errors, those that were found first are here, and then one of
+/// [`Kind::More`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub Vec<Finding>);
 
@@ -108,6 +118,7 @@ impl Kind {
             Self::NamedOnce => "named-once",
             Self::NeverUsed => "never-used",
             Self::TinyShare => "tiny-share",
+            Self::More { .. } => "more",
         }
     }
 }
@@ -156,13 +167,14 @@ impl Fault {
     /// The same fault, about a name that is none of `known`.
     pub(crate) fn about(self, name: &str, known: &[&str]) -> Self {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
-        self.of(Kind::Unknown { name: name.to_owned(), known })
+        self.of(Kind::Unknown { name: excerpt(name, MESSAGE_BYTES).into_owned(), known })
     }
 
     /// The error at a place.
     pub(crate) fn at(self, place: Place) -> Finding {
         let Self { kind, problem, remedy } = self;
-        Finding { severity: Severity::Error, kind, place, problem, remedy: remedy.into_owned() }
+        let part = |text: &str| excerpt(text, MESSAGE_BYTES).into_owned();
+        Finding { severity: Severity::Error, kind, place, problem: part(&problem), remedy: part(&remedy) }
     }
 }
 
@@ -176,12 +188,23 @@ impl std::error::Error for Fault {}
 
 /// The errors that have been found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Errors(Vec<Finding>);
+pub(crate) struct Errors(List);
+
+/// The warnings that have been found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings(List);
+
+/// The first [`FINDINGS`] findings, and how many followed.
+#[derive(Debug, Default)]
+struct List {
+    first: Vec<Finding>,
+    more: usize,
+}
 
 impl Errors {
     /// Notes a fault.
     pub(crate) fn add(&mut self, at: &At<'_>, fault: Fault) {
-        self.0.push(fault.at(at.place()));
+        self.0.add(|| fault.at(at.place()));
     }
 
     /// Notes a value that breaks a rule of its field.
@@ -195,15 +218,47 @@ impl Errors {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.0.first.len() + self.0.more
     }
 
     /// The value, if there is no error. A value is missing only where an error has been noted.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Refused> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Refused(self.0)),
+            Some(value) if self.count() == 0 => Ok(value),
+            _ => Err(Refused(self.0.finish(Severity::Error))),
         }
+    }
+}
+
+impl Warnings {
+    /// Notes a warning.
+    pub(crate) fn add(&mut self, warning: impl FnOnce() -> Finding) {
+        self.0.add(warning);
+    }
+
+    /// The warnings.
+    pub(crate) fn finish(self) -> Vec<Finding> {
+        self.0.finish(Severity::Warning)
+    }
+}
+
+impl List {
+    fn add(&mut self, finding: impl FnOnce() -> Finding) {
+        if self.first.len() < FINDINGS {
+            self.first.push(finding());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(self, severity: Severity) -> Vec<Finding> {
+        let Self { mut first, more: count } = self;
+        if count > 0 {
+            let problem = format!("{count} more {}{}", severity.name(), if count == 1 { "" } else { "s" });
+            let remedy = "see to those above first".to_owned();
+            first.push(Finding { severity, kind: Kind::More { count }, place: Place::root(), problem, remedy });
+        }
+        first
     }
 }
 

@@ -41,6 +41,7 @@ mod compile;
 mod config;
 mod decimal;
 mod decision;
+mod excerpt;
 mod explain;
 mod finding;
 mod ids;

@@ -35,6 +35,40 @@ pub const BACKEND_BYTES: usize = 255;
 /// How far a sum of shares may be from 1, or from 100, relative to it.
 pub const SUM_TOLERANCE: f64 = 1e-5;
 
+/// The largest document, in bytes: 4 MiB.
+pub const DOCUMENT_BYTES: usize = 1 << 22;
+
+/// The memory that loading takes at once, in bytes for each byte of the document, where pointers
+/// have 64 bits. Measured for repeated elements. What a short part of a document multiplies comes on
+/// top, up to a fixed amount: [`REGEXES`] of [`REGEX_BYTES`], [`SHADOWS`], [`SHORTHAND_COPIES`].
+pub const LOADING_BYTES_PER_BYTE: usize = 128;
+
+/// The most regexes of a policy: together with [`REGEX_BYTES`] this bounds the memory that they
+/// take.
+pub const REGEXES: usize = 1024;
+
+/// The most shadows of a policy, each counted again for each cohort that inherits it.
+pub const SHADOWS: usize = 1 << 14;
+
+/// The most methods, and parts of routes of 64 bytes, that the alternatives of all `match` lists
+/// may copy from `methods` and `route` beside them.
+pub const SHORTHAND_COPIES: usize = 1 << 16;
+
+/// The most sources of an endpoint's shard key: a request without a key is asked for all of them.
+pub const KEY_SOURCES: usize = 32;
+
+/// The most headers that a shadow sets, and the most that it removes.
+pub const COPY_HEADERS: usize = 64;
+
+/// The most findings of a severity that a report lists. It says how many more there are.
+pub const FINDINGS: usize = 100;
+
+/// The longest problem or remedy of a finding, in bytes, apart from the sign for what is left out.
+pub const MESSAGE_BYTES: usize = 1024;
+
+/// The most names that a message lists.
+pub const NAMES_LISTED: usize = 10;
+
 /// The longest string that a value is compared with, in bytes.
 pub const PATTERN_BYTES: usize = 1024;
 

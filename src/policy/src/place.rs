@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::excerpt::excerpt;
+use crate::limits::MESSAGE_BYTES;
+
 /// One step from a value to a value inside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -55,6 +58,13 @@ impl Place {
         let mut steps = self.steps().to_vec();
         steps.push(step);
         Self::Value(steps)
+    }
+}
+
+impl Step {
+    /// To a member, for a message: a long name is cut.
+    pub(crate) fn to_member(name: &str) -> Self {
+        Self::Member(excerpt(name, MESSAGE_BYTES).into_owned())
     }
 }
 
@@ -121,7 +131,7 @@ impl<'a> At<'a> {
     pub(crate) fn place(&self) -> Place {
         match self {
             Self::Root => Place::root(),
-            Self::Member(outer, name) => outer.place().member(name),
+            Self::Member(outer, name) => outer.place().inside(Step::to_member(name)),
             Self::Element(outer, n) => outer.place().element(*n),
         }
     }

@@ -22,7 +22,7 @@ pub struct Backend {
 #[derive(Debug, PartialEq)]
 pub struct Traffic {
     first: Candidate,
-    others: Vec<Candidate>,
+    others: Box<[Candidate]>,
 }
 
 /// A backend that can be chosen: its share is above 0.
@@ -41,11 +41,8 @@ impl Traffic {
     pub fn new(shares: impl IntoIterator<Item = (Arc<Backend>, f64)>) -> Option<Self> {
         // By name, so that neither the sum nor a tie depends on the order in which they were
         // written.
-        let mut by_name: Vec<(Arc<Backend>, f64)> = Vec::new();
-        for (backend, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
-            let at = by_name.partition_point(|(known, _)| known.name < backend.name);
-            by_name.insert(at, (backend, share));
-        }
+        let mut by_name: Vec<_> = shares.into_iter().filter(|(_, share)| *share > 0.0).collect();
+        by_name.sort_by(|(backend, _), (other, _)| backend.name.cmp(&other.name));
         let sum: f64 = by_name.iter().map(|(_, share)| share).sum();
         let mut candidates = by_name.into_iter().map(|(backend, share)| Candidate {
             hash: fnv1a(backend.name.as_bytes()),

@@ -4,7 +4,7 @@ use super::comparison;
 use crate::affinity::{Affinity, KeyCookie};
 use crate::config::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite, Whole};
 use crate::finding::{Errors, Fault, Kind};
-use crate::limits::{COOKIE_PATH, KEY_HEADER, MAX_AGE_S};
+use crate::limits::{COOKIE_PATH, KEY_HEADER, KEY_SOURCES, MAX_AGE_S};
 use crate::names::{CookieName, HeaderName};
 use crate::place::At;
 use crate::source::Source;
@@ -36,6 +36,10 @@ fn keys(at: &At<'_>, config: &[KeyFields], errors: &mut Errors) -> Vec<Source> {
     if config.is_empty() {
         let remedy = "name a source; for no affinity, write \"affinity\": null";
         errors.refuse(at, "the list is empty: there would never be a key", remedy);
+    }
+    if config.len() > KEY_SOURCES {
+        errors.refuse(at, format!("there are {} sources", config.len()), format!("name at most {KEY_SOURCES}"));
+        return Vec::new();
     }
     let mut sources: Vec<Source> = Vec::new();
     for (n, fields) in config.iter().enumerate() {

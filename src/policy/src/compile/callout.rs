@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{HeadersConfig, ShadowFields, Whole};
 use crate::decimal::decimal;
 use crate::finding::{Errors, Fault, Kind};
-use crate::limits::{MAX_BODY_BYTES, MAX_IN_FLIGHT, Range, TIMEOUT_MS};
+use crate::limits::{COPY_HEADERS, MAX_BODY_BYTES, MAX_IN_FLIGHT, Range, TIMEOUT_MS};
 use crate::names::HeaderName;
 use crate::place::At;
 use crate::shadow::{Callout, MARKER};
@@ -56,6 +56,13 @@ type Headers = (Vec<(HeaderName, String)>, Vec<HeaderName>);
 
 /// The headers that are set, and those that are removed.
 fn headers(at: &At<'_>, config: &HeadersConfig, errors: &mut Errors) -> Headers {
+    for (field, count) in [("set", config.set.iter().count()), ("remove", config.remove.len())] {
+        if count > COPY_HEADERS {
+            let remedy = format!("name at most {COPY_HEADERS}");
+            errors.refuse(&at.member(field), format!("there are {count} headers"), remedy);
+            return Headers::default();
+        }
+    }
     let mut set: Vec<(HeaderName, String)> = Vec::new();
     let field = at.member("set");
     for (name, value) in config.set.iter() {

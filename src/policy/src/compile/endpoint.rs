@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::amount::Amounts;
 use super::shadow::{Entries, Shadows};
 use super::traffic::Backends;
 use super::{affinity, matching};
@@ -28,6 +29,7 @@ pub(super) fn endpoints(
         backends: Backends::new(&config.backends),
         shadows: Shadows::new(routing_header),
         choices: 0,
+        amounts: Amounts::default(),
     };
     let numbered = config.endpoints.iter().enumerate();
     let endpoints = numbered.filter_map(|(n, endpoint)| compiler.endpoint(&list.element(n), endpoint)).collect();
@@ -42,10 +44,14 @@ struct Compiler<'a> {
     shadows: Shadows<'a>,
     /// How many backends can be chosen so far.
     choices: usize,
+    amounts: Amounts,
 }
 
 impl Compiler<'_> {
     fn endpoint(&mut self, at: &At<'_>, config: &EndpointConfig) -> Option<Endpoint> {
+        if !self.amounts.add(at, config, self.errors) {
+            return None;
+        }
         let name: Option<EndpointName> = self.errors.accept(&at.member("name"), config.name.parse());
         let affinity = affinity::affinity(&at.member("affinity"), &config.name, &config.affinity, self.errors);
         let matching = self.matching(at, config);
@@ -111,19 +117,15 @@ impl Compiler<'_> {
     }
 }
 
-fn check_unique<'a>(list: &At<'_>, names: impl Iterator<Item = &'a str> + Clone, errors: &mut Errors) {
-    let mut sorted: Vec<_> = names.clone().collect();
+fn check_unique<'a>(list: &At<'_>, names: impl Iterator<Item = &'a str>, errors: &mut Errors) {
+    let mut sorted: Vec<_> = names.enumerate().map(|(n, name)| (name, n)).collect();
     sorted.sort_unstable();
-    let twins = sorted.array_windows().filter(|[name, next]| name == next);
-    let mut repeated: Vec<_> = twins.map(|[name, _]| name).collect();
-    repeated.dedup();
-    for name in repeated {
-        let mut same = names.clone().enumerate().filter(|(_, other)| other == name).map(|(n, _)| n);
-        let Some(first) = same.next() else { continue };
-        for other in same {
-            let problem = format!("{name:?} is also the name of {}", list.element(first).place());
+    for same in sorted.chunk_by(|(name, _), (next, _)| name == next) {
+        let Some(((name, first), others)) = same.split_first() else { continue };
+        for (_, other) in others {
+            let problem = format!("{name:?} is also the name of {}", list.element(*first).place());
             let fault = Fault::new(problem, "give each a name of its own").of(Kind::Duplicate);
-            errors.add(&list.element(other).member("name"), fault);
+            errors.add(&list.element(*other).member("name"), fault);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! here.
 
 mod affinity;
+mod amount;
 mod callout;
 mod comparison;
 mod endpoint;

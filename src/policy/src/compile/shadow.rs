@@ -9,7 +9,7 @@ use crate::config::{Fraction, Sample, ShadowConfig, ShadowFields, Via as ViaConf
 use crate::decimal::decimal;
 use crate::finding::{Errors, Fault, Kind};
 use crate::ids::{EntryId, ShadowId};
-use crate::limits::MIRROR_HEADER;
+use crate::limits::{MIRROR_HEADER, NAMES_LISTED};
 use crate::named::Named;
 use crate::names::{BackendName, CohortName, EndpointName, HeaderName};
 use crate::place::At;
@@ -21,15 +21,19 @@ pub(super) type Entries = Named<Option<Arc<Entry>>>;
 
 /// The headers that steer Envoy's mirrors, each once.
 pub(super) fn mirror_headers(endpoints: &[Endpoint]) -> Vec<HeaderName> {
-    let mut headers: Vec<HeaderName> = Vec::new();
-    for shadow in endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows) {
-        if let Via::Mirror(header) = &shadow.entry.via
-            && !headers.contains(header)
-        {
-            headers.push(header.clone());
-        }
+    let shadows = endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows);
+    let mut headers: Vec<&HeaderName> = shadows.filter_map(|shadow| steering(&shadow.entry)).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    headers.into_iter().cloned().collect()
+}
+
+/// The header that steers an entry's mirror.
+fn steering(entry: &Entry) -> Option<&HeaderName> {
+    match &entry.via {
+        Via::Callout(_) => None,
+        Via::Mirror(header) => Some(header),
     }
-    headers
 }
 
 /// Numbers the shadows of a policy and their entries.
@@ -94,10 +98,10 @@ impl<'a> Shadows<'a> {
         let only_own = own.names().filter(|name| inherited.get(name).is_none());
         for name in inherited.names().chain(only_own) {
             if let Some(Some(entry)) = own.get(name).or_else(|| inherited.get(name)) {
-                check_mirror_header(&at.member(name), entry, &entries, errors);
                 entries.push(Arc::clone(entry));
             }
         }
+        check_mirror_headers(at, &entries, errors);
         entries
     }
 
@@ -156,21 +160,40 @@ fn only_from(at: &At<'_>, names: &[String], serving: &[&str], errors: &mut Error
         errors.refuse(at, problem, "name a backend of the endpoint's traffic, or remove the field");
     }
     let serving_one = |name: &str| {
-        if serving.contains(&name) {
+        if serving.binary_search(&name).is_ok() {
             return name.parse();
         }
-        let remedy = format!("their traffic names {}", serving.join(", "));
-        Err(Fault::new(format!("{name:?} serves none of these requests"), remedy).about(name, serving))
+        let (nearest, others) = nearest(name, serving);
+        let mut remedy = format!("their traffic names {}", nearest.join(", "));
+        if others > 0 {
+            remedy.push_str(&format!(" and {others} more"));
+        }
+        Err(Fault::new(format!("{name:?} serves none of these requests"), remedy).about(name, nearest))
     };
     names.iter().enumerate().filter_map(|(n, name)| errors.accept(&at.element(n), serving_one(name))).collect()
 }
 
+/// Those of the sorted names that are next to `name`, and the number of the others.
+fn nearest<'a, 'n>(name: &str, sorted: &'a [&'n str]) -> (&'a [&'n str], usize) {
+    let at = sorted.partition_point(|other| *other < name);
+    let start = at.saturating_sub(NAMES_LISTED / 2).min(sorted.len().saturating_sub(NAMES_LISTED));
+    let nearest = sorted.get(start..).unwrap_or_default();
+    let nearest = nearest.get(..NAMES_LISTED).unwrap_or(nearest);
+    (nearest, sorted.len() - nearest.len())
+}
+
 /// One header steers one mirror: two shadows of an endpoint need two headers.
-fn check_mirror_header(at: &At<'_>, entry: &Entry, others: &[Arc<Entry>], errors: &mut Errors) {
-    let Via::Mirror(header) = &entry.via else { return };
-    if let Some(other) = others.iter().find(|other| other.via == entry.via) {
-        let problem = format!("{header:?} already steers the mirror of {:?}", other.backend.name);
-        let remedy = "give each its own header, and the route a mirror policy for each";
-        errors.add(&at.member("mirror_header"), Fault::new(problem, remedy).of(Kind::Conflict));
+fn check_mirror_headers(at: &At<'_>, entries: &[Arc<Entry>], errors: &mut Errors) {
+    let numbered = entries.iter().enumerate();
+    let mut mirrors: Vec<_> = numbered.filter_map(|(n, entry)| Some((steering(entry)?, n, entry))).collect();
+    mirrors.sort_unstable_by_key(|(header, n, _)| (*header, *n));
+    for same in mirrors.chunk_by(|(header, ..), (next, ..)| header == next) {
+        let Some(((header, _, first), others)) = same.split_first() else { continue };
+        for (_, _, entry) in others {
+            let problem = format!("{header:?} already steers the mirror of {:?}", first.backend.name);
+            let remedy = "give each its own header, and the route a mirror policy for each";
+            let at = at.member(&entry.backend.name);
+            errors.add(&at.member("mirror_header"), Fault::new(problem, remedy).of(Kind::Conflict));
+        }
     }
 }

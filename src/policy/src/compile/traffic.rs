@@ -1,8 +1,7 @@
 //! Traffic: shares, checked, and the backends that they name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use fnv::FnvHashMap;
 
 use crate::config::{BackendConfig, Share};
 use crate::decimal::decimal;
@@ -16,12 +15,12 @@ use crate::traffic::{Backend, Traffic};
 /// Every backend of a policy once, however many places name it.
 pub(super) struct Backends<'a> {
     listed: &'a Named<BackendConfig>,
-    known: FnvHashMap<String, Arc<Backend>>,
+    known: BTreeMap<String, Arc<Backend>>,
 }
 
 impl<'a> Backends<'a> {
     pub(super) fn new(listed: &'a Named<BackendConfig>) -> Self {
-        Self { listed, known: FnvHashMap::default() }
+        Self { listed, known: BTreeMap::new() }
     }
 
     /// The backend of this name.

@@ -31,8 +31,12 @@ impl FromNode for bool {
 impl<T: FromNode> FromNode for Vec<T> {
     fn from_node(node: &Node) -> Result<Self, Unreadable> {
         let Node::List(list) = node else { return Err(node.is_not("a list")) };
-        let elements = list.iter().enumerate();
-        elements.map(|(n, node)| T::from_node(node).map_err(|error| error.inside(n))).collect()
+        // Of its final size from the start: a list that grows has room for twice as much.
+        let mut elements = Self::with_capacity(list.len());
+        for (n, node) in list.iter().enumerate() {
+            elements.push(T::from_node(node).map_err(|error| error.inside(n))?);
+        }
+        Ok(elements)
     }
 }
 

@@ -137,6 +137,7 @@ impl<'de> Deserialize<'de> for Node {
                 while let Some(node) = access.next_element()? {
                     list.push(node);
                 }
+                list.shrink_to_fit();
                 Ok(Node::List(list))
             }
 
@@ -145,6 +146,7 @@ impl<'de> Deserialize<'de> for Node {
                 while let Some(member) = access.next_entry()? {
                     members.push(member);
                 }
+                members.shrink_to_fit();
                 Ok(Node::Object(members))
             }
         }

@@ -4,10 +4,16 @@ use super::PolicyConfig;
 use super::from_node::FromNode;
 use super::node::Node;
 use crate::finding::{Fault, Finding, Kind, Refused};
+use crate::limits::DOCUMENT_BYTES;
 use crate::place::Place;
 
 /// Reads the document. Returns the policy as written, and the hash of the document.
 pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), Refused> {
+    if json.len() > DOCUMENT_BYTES {
+        let problem = format!("the document has {} bytes", json.len());
+        let fault = Fault::new(problem, format!("use at most {DOCUMENT_BYTES}, without spaces between values"));
+        return Err(Refused(vec![fault.at(Place::root())]));
+    }
     let node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
     let config = PolicyConfig::from_node(&node)?;
     Ok((config, node.hash()))

@@ -101,16 +101,6 @@ impl Rule {
         hasher.finish()
     }
 
-    /// The digests of the path prefixes that cover this rule.
-    pub(crate) fn digests_of_prefixes(&self) -> impl Iterator<Item = u64> {
-        let path = match self {
-            Self::Path(rule) => rule.as_path(),
-            _ => None,
-        };
-        let ends = path.into_iter().flat_map(|path| path.match_indices('/').map(|(end, _)| end).chain([path.len()]));
-        ends.filter_map(move |end| Some(digest_of_prefix(path?.get(..end)?)))
-    }
-
     fn header(&self) -> Option<&str> {
         match self {
             Self::Path(_) => Some(":path"),
