@@ -74,7 +74,7 @@ async fn a_worker_without_memory_for_a_policy_goes_on_with_the_one_before_and_is
     }
     wait_until("the body comes in", async || named(&backends, "main").body_bytes() == 30 << 20).await.unwrap();
     let endpoint = |n: usize| json!({ "name": format!("endpoint-{n}"), "route": format!("/endpoint-{n}"), "traffic": { "other": 1 } });
-    let large = json!({ "endpoints": (0..25_000).map(endpoint).collect::<Vec<_>>() }).to_string();
+    let large = json!({ "endpoints": (0..6_000).map(endpoint).collect::<Vec<_>>() }).to_string();
     envoy.put_policy(&large).unwrap();
     wait_until("the worker refuses", async || envoy.log().contains("no memory to load")).await.unwrap();
     for _ in 0..20 {

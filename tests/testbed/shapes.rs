@@ -103,7 +103,18 @@ impl Shape {
         format!("{}{with}, {:?}", repeated.join(" x "), self.strings)
     }
 
+    /// How many lists and maps are long.
+    pub fn repeats(&self) -> usize {
+        self.repeated.len()
+    }
+
+    /// The strings of the repeated elements.
+    pub fn strings(&self) -> Strings {
+        self.strings
+    }
+
     /// A document of about `bytes`.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number, at least 1")]
     pub fn document(&self, bytes: usize) -> String {
         let length = |count: usize| self.with_count(count).len() as f64;
         let (few, many) = (length(8), length(32));
@@ -189,13 +200,14 @@ impl Shape {
     }
 
     fn leaf(&self, node: &Value, place: &[String], index: usize) -> Value {
+        let first = |pointer: &str| node.pointer(pointer).cloned().unwrap_or_default();
         match node["type"].as_str() {
             Some("boolean") => true.into(),
             Some("integer") => node["minimum"].as_u64().unwrap_or(1).max(1).into(),
             Some("number") => json!(0.5),
-            Some("string") if node["enum"].is_array() => node["enum"][0].clone(),
+            Some("string") if node["enum"].is_array() => first("/enum/0"),
             Some("string") => self.string(place, index).into(),
-            _ if node["oneOf"].is_array() => node["oneOf"][0]["const"].clone(),
+            _ if node["oneOf"].is_array() => first("/oneOf/0/const"),
             _ => node["const"].clone(),
         }
     }

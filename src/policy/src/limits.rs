@@ -42,8 +42,9 @@ pub const SUM_TOLERANCE: f64 = 1e-5;
 /// The largest document, in bytes: 4 MiB.
 pub const DOCUMENT_BYTES: usize = 1 << 22;
 
-/// The most memory that loading takes at once, in bytes for each byte of the document, where
-/// pointers have 64 bits; about half of it in the filter.
+/// The memory that loading takes at once, in bytes for each byte of the document, where pointers
+/// have 64 bits. Measured for repeated elements. What a short part of a document multiplies comes on
+/// top, up to a fixed amount: [`REGEXES`] of [`REGEX_BYTES`], [`SHADOWS`], [`SHORTHAND_COPIES`].
 pub const LOADING_BYTES_PER_BYTE: usize = 128;
 
 /// The most regexes of a policy: together with [`REGEX_BYTES`] this bounds the memory that they

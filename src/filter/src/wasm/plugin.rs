@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fnv::FnvHasher;
-use policy::{Finding, Policy, Refused};
+use policy::{Finding, Policy, Refused, limits};
 
 use super::callouts::Callouts;
 use super::loaded::Loaded;
@@ -18,8 +18,8 @@ use crate::memory::is_available;
 /// The most bytes of bodies that are moved at a time; a larger body is moved alone.
 const MAX_MOVED: usize = 1 << 20;
 
-/// How many bytes of memory it takes to load each byte of a document.
-const LOADING_BYTES_PER_BYTE: usize = 12;
+/// How many bytes of memory it takes to load each byte of a document: pointers have 32 bits here.
+const LOADING_BYTES_PER_BYTE: usize = limits::LOADING_BYTES_PER_BYTE / 2;
 
 /// The state of one root context, which the host calls a plugin.
 pub(super) struct Plugin {

@@ -65,8 +65,10 @@ impl Search {
     fn earliest(&mut self, earlier: &Earlier, matches: &[(&str, &Match)], n: usize, matching: &Match) -> Option<usize> {
         let mut first = n;
         // A match that covers this one covers the first of its alternatives.
-        for key in matching.0.first().into_iter().flat_map(|alternative| earlier.keys_that_cover(alternative)) {
-            for (_, candidate) in earlier.of(key).iter().take_while(|(_, candidate)| *candidate < first) {
+        for key in matching.0.first().map(|alternative| earlier.keys_that_cover(alternative)).unwrap_or_default() {
+            for (_, candidate) in
+                earlier.of(key).iter().take_while(|(other, candidate)| *other == key && *candidate < first)
+            {
                 let Some((_, wide)) = matches.get(*candidate) else { continue };
                 let comparisons = weight(wide).saturating_mul(weight(matching));
                 let Some(left) = self.comparisons.checked_sub(comparisons) else {
@@ -88,7 +90,7 @@ impl Search {
 /// it.
 struct Earlier {
     /// How often each key occurs in the rules of the list, sorted.
-    keys: Vec<(u64, usize)>,
+    keys: Vec<u64>,
     /// Each match under the rarest key of each of its alternatives, sorted.
     by_key: Vec<(u64, usize)>,
 }
@@ -104,12 +106,21 @@ impl Earlier {
                 .enumerate()
                 .flat_map(|(n, (_, matching))| matching.0.iter().map(move |alternative| (n, alternative)))
         };
-        let rules = alternatives().flat_map(|(_, alternative)| &alternative.0);
-        let mut keys: Vec<_> = rules.flat_map(keys_of).map(|key| (key, 0)).collect();
-        keys.sort_unstable();
+        let rules = || alternatives().flat_map(|(_, alternative)| &alternative.0);
+        let mut keys = Vec::new();
+        // Where each alternative has one key, none is rarer.
+        if alternatives().any(|(_, alternative)| alternative.0.iter().flat_map(keys_of).nth(1).is_some()) {
+            keys.extend(rules().flat_map(keys_of));
+            keys.sort_unstable();
+        }
         let mut earlier = Self { keys, by_key: Vec::new() };
         for (n, alternative) in alternatives() {
-            match alternative.0.iter().min_by_key(|rule| keys_of(rule).map(|key| earlier.count(key)).max()) {
+            let rarity = |rule: &&Rule| keys_of(rule).map(|key| earlier.count(key)).max();
+            let rarest = match alternative.0.as_slice() {
+                [only] => Some(only),
+                rules => rules.iter().min_by_key(rarity),
+            };
+            match rarest {
                 Some(rarest) => earlier.by_key.extend(keys_of(rarest).map(|key| (key, n))),
                 None => earlier.by_key.push((ANY, n)),
             }
@@ -121,24 +132,23 @@ impl Earlier {
 
     /// How many rules have this key.
     fn count(&self, key: u64) -> usize {
-        let start = self.keys.partition_point(|(other, _)| *other < key);
-        self.keys.partition_point(|(other, _)| *other <= key) - start
+        let start = self.keys.partition_point(|other| *other < key);
+        self.keys.partition_point(|other| *other <= key) - start
     }
 
-    /// The matches under a key, in their order.
+    /// The matches under a key, in their order, and then those under others.
     fn of(&self, key: u64) -> &[(u64, usize)] {
         let start = self.by_key.partition_point(|(other, _)| *other < key);
-        let end = self.by_key.partition_point(|(other, _)| *other <= key);
-        self.by_key.get(start..end).unwrap_or_default()
+        self.by_key.get(start..).unwrap_or_default()
     }
 
     /// The keys of all alternatives that may cover this one.
-    fn keys_that_cover(&self, narrow: &AllOf) -> impl Iterator<Item = u64> {
+    fn keys_that_cover(&self, narrow: &AllOf) -> Vec<u64> {
         let mut keys = vec![ANY];
         for rule in &narrow.0 {
             match rule {
                 // Whatever covers it names all of its methods.
-                Rule::Methods(_) => keys.extend(keys_of(rule).min_by_key(|key| self.of(*key).len())),
+                Rule::Methods(_) => keys.extend(keys_of(rule).min_by_key(|key| self.count(*key))),
                 Rule::Path(path) => {
                     keys.extend(keys_of(rule));
                     keys.extend(path.as_path().into_iter().flat_map(keys_of_prefixes));
@@ -146,10 +156,9 @@ impl Earlier {
                 _ => keys.extend(keys_of(rule)),
             }
         }
-        let mut keys: Vec<(u64, usize)> = keys.into_iter().map(|key| (key, 0)).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter().map(|(key, _)| key)
+        keys
     }
 }
 
