@@ -56,7 +56,7 @@ pub(super) fn policy(number: u64) -> Value {
 pub(super) fn numbered(change: u64) -> u64 {
     const PHASE: u64 = 15;
     let phase = change / PHASE;
-    if phase % 2 == 0 { change } else { phase * PHASE + change % 2 }
+    if phase.is_multiple_of(2) { change } else { phase * PHASE + change % 2 }
 }
 
 /// A request that is sent over and over.
