@@ -86,6 +86,14 @@ impl Finding {
         Self { severity: Severity::Warning, kind, place, problem, remedy }
     }
 
+    /// How many findings it stands for: one, except for that of the others.
+    pub fn count(&self) -> usize {
+        match self.kind {
+            Kind::More { count } => count,
+            _ => 1,
+        }
+    }
+
     /// Whether the policy is refused for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

@@ -131,7 +131,7 @@ impl Summary {
     /// Reports something about a whole file.
     fn about_file(&mut self, path: &Path, severity: Severity, message: &str) {
         let level = severity.name();
-        self.count(severity);
+        self.count(severity, 1);
         if self.is_json {
             self.findings
                 .push(json!({ "file": path.to_string_lossy(), "level": level, "message": message, "places": [] }));
@@ -143,7 +143,7 @@ impl Summary {
     }
 
     fn about_policy(&mut self, file: &PolicyFile, policy: &Judged, findings: &[Advice]) {
-        findings.iter().for_each(|advice| self.count(advice.finding.severity));
+        findings.iter().for_each(|advice| self.count(advice.finding.severity, advice.finding.count()));
         if self.is_json {
             self.findings.extend(report::as_json(file, policy, findings));
         } else {
@@ -151,10 +151,10 @@ impl Summary {
         }
     }
 
-    fn count(&mut self, severity: Severity) {
+    fn count(&mut self, severity: Severity, number: usize) {
         match severity {
-            Severity::Error => self.errors += 1,
-            Severity::Warning => self.warnings += 1,
+            Severity::Error => self.errors += number,
+            Severity::Warning => self.warnings += number,
         }
     }
 

@@ -62,7 +62,8 @@ pub fn text(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> String {
         text += &format!("{}\n\n", report_escaped(&renderer.render(&[group])));
     }
     if findings.len() > SHOWN {
-        text += &format!("… and {} more (all with --json)\n\n", findings.len() - SHOWN);
+        let more: usize = findings.iter().skip(SHOWN).map(|advice| advice.finding.count()).sum();
+        text += &format!("… and {more} more (up to a hundred with --json)\n\n");
     }
     text
 }

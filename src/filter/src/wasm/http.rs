@@ -105,7 +105,11 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         self.is_complete = end_of_stream;
-        let Some(loaded) = self.plugin.as_ref().and_then(|plugin| plugin.loaded()) else { return Action::Continue };
+        let Some(plugin) = &self.plugin else { return Action::Continue };
+        let Some(loaded) = plugin.loaded() else {
+            plugin.headers.of_request().for_each(|header| host::set_request_header(header, None));
+            return Action::Continue;
+        };
         let policy = &loaded.policy;
         self.headers = Some(Rc::clone(&loaded.headers));
         let request = ReadOnce::new(CurrentRequest, loaded.headers_asked);

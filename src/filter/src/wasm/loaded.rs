@@ -82,8 +82,11 @@ impl Loaded {
 impl Headers {
     /// Whether the filter sets the request header `name`.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.routing == name
-            || self.request.as_deref() == Some(name)
-            || self.mirrors.iter().any(|mirror| *mirror == name)
+        self.of_request().any(|header| *header == *name)
+    }
+
+    /// The request headers that the filter sets.
+    pub(super) fn of_request(&self) -> impl Iterator<Item = &HeaderName> {
+        std::iter::once(&self.routing).chain(&self.request).chain(&self.mirrors)
     }
 }

@@ -9,7 +9,7 @@ use fnv::FnvHasher;
 use policy::{Finding, Policy, Refused, limits};
 
 use super::callouts::Callouts;
-use super::loaded::Loaded;
+use super::loaded::{Headers, Loaded};
 use super::outbox::{Copies, Outbox};
 use super::publisher::Publisher;
 use super::{host, worker};
@@ -29,6 +29,8 @@ pub(super) struct Plugin {
     pub(super) id: u64,
     /// The configuration; `None` if there was no room to keep it.
     document: RefCell<Option<Vec<u8>>>,
+    /// The headers of its policy, which a client must not set, even without memory for the policy.
+    pub(super) headers: Rc<Headers>,
     /// `None` while it has no requests and was replaced.
     loaded: RefCell<Option<Rc<Loaded>>>,
     /// The hash of the policy that decides.
@@ -56,6 +58,7 @@ impl Plugin {
             id: id(&name, &document),
             hash: Cell::new(loaded.policy.hash),
             document: RefCell::new(Some(document)),
+            headers: Rc::clone(&loaded.headers),
             loaded: RefCell::new(Some(loaded)),
             requests_before: Cell::new(0),
             publisher: Publisher::new(&name),
