@@ -15,7 +15,7 @@ use super::metrics::Choice;
 use super::outbox::Copies;
 use super::plugin::Plugin;
 use super::target::Target;
-use super::worker;
+use super::{plugins, worker};
 use crate::body::Body;
 use crate::request::ReadOnce;
 
@@ -106,7 +106,7 @@ impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         self.is_complete = end_of_stream;
         let Some(plugin) = &self.plugin else { return Action::Continue };
-        let Some(loaded) = plugin.loaded() else {
+        let Some(loaded) = plugins::loaded(plugin) else {
             plugin.headers.of_request().for_each(|header| host::set_request_header(header, None));
             return Action::Continue;
         };

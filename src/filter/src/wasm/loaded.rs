@@ -7,7 +7,7 @@ use std::sync::Arc;
 use policy::shadow::Shadow;
 use policy::{CohortName, Decision, HeaderName, Policy};
 
-use super::metrics::{Choice, choices};
+use super::metrics::Choice;
 use super::target::Target;
 use super::worker;
 
@@ -51,13 +51,11 @@ impl Loaded {
                 owners.push(shadow.cohort.clone());
             }
         }
-        let mut targets = Vec::new();
-        targets.resize_with(policy.shadows().count(), OnceCell::new);
         Self {
             headers_asked: policy.headers_asked(),
             headers: Rc::new(headers),
-            choices: choices(&policy),
-            targets,
+            choices: empty(policy.choices()),
+            targets: empty(policy.shadows().count()),
             owners,
             policy,
         }
@@ -89,4 +87,11 @@ impl Headers {
     pub(super) fn of_request(&self) -> impl Iterator<Item = &HeaderName> {
         std::iter::once(&self.routing).chain(&self.request).chain(&self.mirrors)
     }
+}
+
+/// Room for what is made when it is needed first.
+fn empty<T>(count: usize) -> Vec<OnceCell<T>> {
+    let mut cells = Vec::new();
+    cells.resize_with(count, OnceCell::new);
+    cells
 }

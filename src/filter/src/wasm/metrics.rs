@@ -4,7 +4,6 @@
 //! A series exists once it has counted something.
 
 use std::cell::{OnceCell, RefCell};
-use std::rc::Rc;
 
 use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
 use policy::shadow::{Outcome, Shadow};
@@ -33,13 +32,6 @@ pub(super) fn published() -> u64 {
 /// Publishes how many root contexts run the policy in force.
 pub(super) fn publish_contexts(count: u64) {
     REGISTRY.with_borrow_mut(|registry| registry.publish_contexts(count));
-}
-
-/// Room for the counters of each choice of a policy. They are made when they are needed.
-pub(super) fn choices(policy: &Policy) -> Vec<OnceCell<Rc<Choice>>> {
-    let mut choices = Vec::new();
-    choices.resize_with(policy.choices(), OnceCell::new);
-    choices
 }
 
 /// Counts the requests to one backend of one endpoint and cohort.

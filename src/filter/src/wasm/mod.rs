@@ -7,6 +7,7 @@ mod loaded;
 mod metrics;
 mod outbox;
 mod plugin;
+mod plugins;
 mod publisher;
 mod root;
 mod target;

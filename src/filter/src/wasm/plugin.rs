@@ -9,10 +9,10 @@ use fnv::FnvHasher;
 use policy::{Finding, Policy, Refused, limits};
 
 use super::callouts::Callouts;
+use super::host;
 use super::loaded::{Headers, Loaded};
 use super::outbox::{Copies, Outbox};
 use super::publisher::Publisher;
-use super::{host, worker};
 use crate::memory::is_available;
 
 /// The most bytes of bodies that are moved at a time; a larger body is moved alone.
@@ -81,7 +81,7 @@ impl Plugin {
         }
     }
 
-    /// The policy; `None` only if there is no memory for one.
+    /// Its policy, loaded again if need be; `None` if there is no memory for it.
     pub(super) fn loaded(&self) -> Option<Rc<Loaded>> {
         self.in_memory().or_else(|| self.load_again())
     }
@@ -117,10 +117,11 @@ impl Plugin {
         self.set_timer();
     }
 
-    /// The timer has fired.
-    pub(super) fn tick(&self) {
+    /// The timer has fired. `requests` returns how many requests the policy with a hash has decided
+    /// on this worker.
+    pub(super) fn tick(&self, requests: impl FnOnce(u64) -> u64) {
         self.callouts.borrow_mut().send(&self.outbox, MAX_MOVED);
-        if self.publisher.tick(self.hash()) {
+        if self.publisher.tick(self.hash(), requests) {
             self.publish();
         }
         self.set_timer();
@@ -201,22 +202,20 @@ impl Plugin {
         }
     }
 
-    /// Loads the policy again. Without the memory for it, the newest policy of this plugin decides.
-    #[cold]
-    fn load_again(&self) -> Option<Rc<Loaded>> {
-        let from_document = || {
-            let document = self.document.borrow();
-            let document = document.as_ref().filter(|document| can_load(document.len()))?;
-            Policy::from_json(document).ok().map(|parsed| Rc::new(Loaded::new(parsed.policy)))
-        };
-        let loaded = from_document().or_else(|| {
-            log::error!("traffic policy: no memory for the policy that was taken up again; the newest decides instead");
-            worker::with(|worker| worker.newest(&self.name))
-        })?;
+    /// Lets `loaded` decide from now on.
+    pub(super) fn decide_by(&self, loaded: &Rc<Loaded>) {
         let hash = loaded.policy.hash;
         let before = self.hash.replace(hash);
         self.publisher.switch(before, hash);
-        self.loaded.replace(Some(Rc::clone(&loaded)));
+        self.loaded.replace(Some(Rc::clone(loaded)));
+    }
+
+    #[cold]
+    fn load_again(&self) -> Option<Rc<Loaded>> {
+        let document = self.document.borrow();
+        let document = document.as_ref().filter(|document| can_load(document.len()))?;
+        let loaded = Rc::new(Loaded::new(Policy::from_json(document).ok()?.policy));
+        self.decide_by(&loaded);
         Some(loaded)
     }
 }

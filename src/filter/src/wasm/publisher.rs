@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use policy::Policy;
 
-use super::{host, metrics, worker};
+use super::{host, metrics};
 use crate::contexts::Contexts;
 use crate::publication::{Publication, Seen};
 
@@ -19,7 +19,6 @@ const FIRST: Duration = Duration::from_millis(1);
 
 /// Publishes the policy of a root context.
 pub(super) struct Publisher {
-    plugin: String,
     /// The name of the record that the process's contexts of this plugin share.
     record: String,
     publication: RefCell<Publication>,
@@ -39,7 +38,7 @@ impl Publisher {
             host::set_shared_data(&record, &Contexts::default().to_bytes(), None);
         }
         let (publication, has_joined, due) = (RefCell::default(), Cell::new(false), Cell::new(None));
-        Self { plugin: name.to_owned(), record, publication, has_joined, due }
+        Self { record, publication, has_joined, due }
     }
 
     /// Takes note of a request. Returns whether to publish.
@@ -78,11 +77,13 @@ impl Publisher {
         self.publication.borrow_mut().supersede();
     }
 
-    /// Checks if that is due. Returns whether to publish the policy with the hash `own`.
-    pub(super) fn tick(&self, own: u64) -> bool {
+    /// Checks if that is due. Returns whether to publish the policy with the hash `own`. `requests`
+    /// returns how many requests the policy with a hash has decided on this worker.
+    pub(super) fn tick(&self, own: u64, requests: impl FnOnce(u64) -> u64) -> bool {
+        let Some(due) = self.due.get() else { return false };
         let now = host::now();
-        let is_due = |due: Duration| due <= now || due.saturating_sub(now) > PERIOD;
-        if !self.due.get().is_some_and(is_due) {
+        // The clock may be set.
+        if due > now && due.saturating_sub(now) <= PERIOD {
             return false;
         }
         self.join(own);
@@ -92,7 +93,7 @@ impl Publisher {
             own,
             contexts: contexts.count(own),
             published,
-            requests_of_published: worker::with(|worker| worker.requests(&self.plugin, published)),
+            requests_of_published: requests(published),
             published_here: metrics::published(),
         };
         let mut publication = self.publication.borrow_mut();

@@ -7,7 +7,7 @@ use proxy_wasm::types::ContextType;
 
 use super::http::Http;
 use super::plugin::{Plugin, can_load};
-use super::{host, metrics, worker};
+use super::{host, metrics, plugins};
 
 /// The root context of the filter.
 #[derive(Default)]
@@ -22,9 +22,9 @@ impl RootContext for Root {
         let Some(plugin) = configure(size) else { return false };
         let plugin = Rc::new(plugin);
         plugin.start();
-        worker::with(|worker| worker.add(Rc::clone(&plugin)));
+        plugins::with(|plugins| plugins.add(Rc::clone(&plugin)));
         if let Some(before) = self.plugin.replace(plugin) {
-            worker::with(|worker| worker.discard(&before));
+            plugins::with(|plugins| plugins.discard(&before));
         }
         true
     }
@@ -42,7 +42,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(plugin) = &self.plugin {
-            plugin.tick();
+            plugins::with(|plugins| plugin.tick(|hash| plugins.requests(&plugin.name, hash)));
         }
     }
 }
@@ -51,7 +51,7 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body: usize, _trailers: usize) {
         let Some(plugin) = &self.plugin else { return };
         let is_last = plugin.answered(token, num_headers);
-        if is_last && worker::with(|worker| worker.ended(plugin)) {
+        if is_last && plugins::with(|plugins| plugins.ended(plugin)) {
             host::done();
         }
     }
@@ -59,7 +59,7 @@ impl Context for Root {
     /// The policy was replaced, and its last request has ended. Waits for the copies in flight,
     /// each of which has a timeout.
     fn on_done(&mut self) -> bool {
-        self.plugin.as_ref().is_none_or(|plugin| worker::with(|worker| worker.end(plugin)))
+        self.plugin.as_ref().is_none_or(|plugin| plugins::with(|plugins| plugins.end(plugin)))
     }
 }
 
@@ -70,10 +70,10 @@ impl Context for Root {
 fn configure(size: usize) -> Option<Plugin> {
     let name = host::plugin_name();
     if !can_load(size) {
-        worker::with(|worker| worker.forget_replaced(0));
+        plugins::with(|plugins| plugins.forget_replaced(0));
     }
     if !can_load(size) {
-        let newest = worker::with(|worker| worker.newest(&name));
+        let newest = plugins::with(|plugins| plugins.newest(&name));
         log::error!("traffic policy: no memory to load {size} bytes; the policy before stays in force on this worker");
         return newest.map(|loaded| Plugin::new(name, Vec::new(), loaded));
     }

@@ -1,118 +1,25 @@
-//! What all root contexts of a VM share.
+//! What all root contexts of a VM share: the limits that protect the worker.
 //!
 //! A worker has one VM for all plugins with the same code and settings, and for the policies that a
-//! plugin had before, as long as requests or copies of theirs are under way. Limits that protect
-//! the worker are here.
+//! plugin had before, as long as requests or copies of theirs are under way.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use super::host;
-use super::loaded::Loaded;
-use super::plugin::Plugin;
 use crate::draws::Draws;
 use crate::gate::Gates;
 use crate::memory::Memory;
-
-/// The most bytes that documents of replaced policies take. Above it, the oldest are forgotten.
-const MAX_REPLACED_BYTES: usize = 1 << 27;
 
 /// What all root contexts of a VM share.
 pub(super) struct Worker {
     pub(super) draws: Draws,
     pub(super) memory: Memory,
     pub(super) gates: Gates,
-    /// Those that may get requests, the newest last.
-    plugins: RefCell<Vec<Rc<Plugin>>>,
-    /// Those that get no more requests, but wait for answers to their copies.
-    ending: RefCell<Vec<Rc<Plugin>>>,
 }
 
 thread_local! {
-    static WORKER: Worker = Worker {
-        draws: Draws::seeded(),
-        memory: Memory::default(),
-        gates: Gates::default(),
-        plugins: RefCell::default(),
-        ending: RefCell::default(),
-    };
+    static WORKER: Worker =
+        Worker { draws: Draws::seeded(), memory: Memory::default(), gates: Gates::default() };
 }
 
 /// Calls `f` with the worker.
 pub(super) fn with<R>(f: impl FnOnce(&Worker) -> R) -> R {
     WORKER.with(f)
-}
-
-impl Worker {
-    /// Takes up a plugin that was configured. Those before it give up memory.
-    pub(super) fn add(&self, plugin: Rc<Plugin>) {
-        self.plugins.borrow().iter().for_each(|old| old.make_way_for(&plugin));
-        self.plugins.borrow_mut().push(plugin);
-        self.forget_replaced(MAX_REPLACED_BYTES);
-        self.gates.forget_unused(host::now());
-    }
-
-    /// Forgets replaced policies that are not in memory, the oldest first, until their documents
-    /// take at most `max_bytes`.
-    pub(super) fn forget_replaced(&self, max_bytes: usize) {
-        let plugins = self.plugins.borrow();
-        let (mut names, mut bytes) = (Vec::new(), 0_usize);
-        for plugin in plugins.iter().rev() {
-            if !names.contains(&&plugin.name) {
-                // The newest of its name is in force, whether it has requests or not.
-                names.push(&plugin.name);
-                continue;
-            }
-            bytes = bytes.saturating_add(plugin.document_bytes());
-            if bytes > max_bytes {
-                plugin.forget_document();
-            }
-        }
-    }
-
-    /// The newest policy of the plugin of this name that is in memory.
-    pub(super) fn newest(&self, name: &str) -> Option<Rc<Loaded>> {
-        self.plugins.borrow().iter().rev().filter(|plugin| plugin.name == name).find_map(|plugin| plugin.in_memory())
-    }
-
-    /// How many requests the policy with this hash has decided, for plugins of this name.
-    pub(super) fn requests(&self, name: &str, hash: u64) -> u64 {
-        let plugins = self.plugins.borrow();
-        let of_policy = plugins.iter().filter(|plugin| plugin.name == name && plugin.hash() == hash);
-        of_policy.map(|plugin| plugin.requests()).sum()
-    }
-
-    /// Ends a plugin that gets no more requests. Returns whether nothing of it is under way.
-    pub(super) fn end(&self, plugin: &Rc<Plugin>) -> bool {
-        self.plugins.borrow_mut().retain(|other| !Rc::ptr_eq(other, plugin));
-        let mut ending = self.ending.borrow_mut();
-        let is_over = plugin.end();
-        if !is_over {
-            // The host keeps one ending root context for each configuration. This one replaces an
-            // earlier one, whose answers it drops without a word.
-            for replaced in ending.extract_if(.., |other| other.id == plugin.id) {
-                replaced.cut_off();
-            }
-            ending.push(Rc::clone(plugin));
-        }
-        if self.plugins.borrow().is_empty() {
-            ending.iter().for_each(|plugin| plugin.leave_gauge());
-        }
-        is_over
-    }
-
-    /// Ends a plugin, and cuts off what is under way.
-    pub(super) fn discard(&self, plugin: &Rc<Plugin>) {
-        self.end(plugin);
-        self.ended(plugin);
-        plugin.cut_off();
-    }
-
-    /// Lets go of a plugin that [`Worker::end`] kept. Returns whether it did keep it.
-    pub(super) fn ended(&self, plugin: &Rc<Plugin>) -> bool {
-        let mut ending = self.ending.borrow_mut();
-        let before = ending.len();
-        ending.retain(|other| !Rc::ptr_eq(other, plugin));
-        ending.len() < before
-    }
 }
