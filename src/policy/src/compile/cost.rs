@@ -10,10 +10,8 @@ use fnv::{FnvHashMap, FnvHashSet};
 use crate::finding::Errors;
 use crate::limits::{MAX_REQUEST_COST_US, REGEX_VALUE_BYTES, REGEX_VALUES};
 use crate::matching::{AllOf, Kind, Match, Number, PathRule, Regex, Rule, Text};
-use crate::names::HeaderName;
 use crate::place::At;
 use crate::policy::{Endpoint, Plan};
-use crate::shadow::{Shadow, Via};
 use crate::source::Source;
 
 /// Nanoseconds.
@@ -55,8 +53,9 @@ const MIRROR: Price = 5_000;
 const SHADOW: Price = 130_000;
 
 /// Refuses a policy of which one request may cost too much. The conditions have numbers if
-/// `are_numbered`; otherwise each is answered wherever it stands.
-pub(super) fn check(endpoints: &[Endpoint], are_numbered: bool, errors: &mut Errors) {
+/// `are_numbered`; otherwise each is answered wherever it stands. `mirrors` is the number of headers
+/// that steer mirrors, each of which every request gets or loses.
+pub(super) fn check(endpoints: &[Endpoint], are_numbered: bool, mirrors: usize, errors: &mut Errors) {
     // Endpoints with an error are missing, so that the others have other numbers.
     if errors.count() > 0 {
         return;
@@ -66,20 +65,17 @@ pub(super) fn check(endpoints: &[Endpoint], are_numbered: bool, errors: &mut Err
     // What every request pays, then what it pays by its path, and at last for its endpoint.
     let mut all = Largest::default();
     for (n, endpoint) in endpoints.iter().enumerate() {
-        all.add(n, model.without_path(&endpoint.matching));
+        all.join(Largest::of(n, model.without_path(&endpoint.matching)));
     }
     let mut by_path = Paths::default();
     for (n, endpoint) in endpoints.iter().enumerate() {
         model.with_path(n, &endpoint.matching, &mut by_path);
     }
     let by_path = by_path.largest();
-    let mut own = Largest::default();
-    for (n, endpoint) in endpoints.iter().enumerate() {
-        own.replace(n, model.inside(endpoint));
-    }
-    let plans = endpoints.iter().flat_map(Endpoint::plans).flat_map(|plan| &plan.shadows);
-    let mirrors: FnvHashSet<_> = plans.filter_map(|shadow| mirror_header(shadow)).collect();
-    let request = REQUEST + count(mirrors.len()) * MIRROR;
+    // Only one endpoint takes the request.
+    let inside = endpoints.iter().enumerate().map(|(n, endpoint)| Largest::of(n, model.inside(endpoint)));
+    let own = inside.reduce(|most, own| if own.sum > most.sum { own } else { most }).unwrap_or_default();
+    let request = REQUEST + count(mirrors) * MIRROR;
     let total = request.saturating_add(all.sum).saturating_add(by_path.sum).saturating_add(own.sum);
     if total / 1000 <= MAX_REQUEST_COST_US {
         return;
@@ -99,7 +95,7 @@ pub(super) fn check(endpoints: &[Endpoint], are_numbered: bool, errors: &mut Err
 }
 
 /// A sum, and the endpoint that has the largest part of it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Largest {
     sum: Price,
     largest: Price,
@@ -107,17 +103,15 @@ struct Largest {
 }
 
 impl Largest {
-    fn add(&mut self, endpoint: usize, price: Price) {
-        self.sum = self.sum.saturating_add(price);
-        if price > self.largest {
-            (self.largest, self.of) = (price, Some(endpoint));
-        }
+    /// The price of one endpoint.
+    fn of(endpoint: usize, price: Price) -> Self {
+        Self { sum: price, largest: price, of: Some(endpoint) }
     }
 
-    /// Only the largest one counts.
-    fn replace(&mut self, endpoint: usize, price: Price) {
-        if price > self.sum {
-            *self = Self { sum: price, largest: price, of: Some(endpoint) };
+    fn join(&mut self, other: Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        if other.largest > self.largest {
+            (self.largest, self.of) = (other.largest, other.of);
         }
     }
 }
@@ -168,7 +162,7 @@ impl Model {
             for rule in rest {
                 sum = sum.saturating_add(self.rule(rule, &mut entry.paid));
             }
-            if gate.is_exact { &mut entry.exact } else { &mut entry.prefix }.add(endpoint, sum);
+            if gate.is_exact { &mut entry.exact } else { &mut entry.prefix }.join(Largest::of(endpoint, sum));
         }
     }
 
@@ -186,8 +180,7 @@ impl Model {
             let values = most_values(key).saturating_mul(VALUE);
             sum = sum.saturating_add(CONDITION + values).saturating_add(self.source(key));
         }
-        let plans = std::iter::once(&endpoint.plan).chain(endpoint.cohorts.iter().map(|cohort| &cohort.plan));
-        sum.saturating_add(plans.map(plan).max().unwrap_or(0))
+        sum.saturating_add(endpoint.plans().map(plan).max().unwrap_or(0))
     }
 
     fn rule(&self, rule: &Rule, paid: &mut Paid) -> Price {
@@ -258,14 +251,6 @@ fn plan(plan: &Plan) -> Price {
     count(plan.traffic.count()) * BACKEND + count(plan.shadows.len()) * SHADOW
 }
 
-/// The header that every request gets or loses for `shadow`.
-fn mirror_header(shadow: &Shadow) -> Option<&HeaderName> {
-    match &shadow.entry.via {
-        Via::Mirror(header) => Some(header),
-        Via::Callout(_) => None,
-    }
-}
-
 /// How many values of `source` the worst request has.
 fn most_values(source: &Source) -> u64 {
     match source {
@@ -321,26 +306,16 @@ impl Paths<'_> {
             while starts.last().is_some_and(|(start, _)| !path.starts_with(start)) {
                 starts.pop();
             }
-            let before = starts.last().map(|(_, sum)| (sum.sum, sum.largest, sum.of)).unwrap_or_default();
-            let mut sum = Largest { sum: before.0, largest: before.1, of: before.2 };
-            sum.join(&prefix);
-            let mut here = Largest { ..sum };
-            here.join(&exact);
+            let mut sum = starts.last().map(|(_, sum)| *sum).unwrap_or_default();
+            sum.join(prefix);
+            let mut here = sum;
+            here.join(exact);
             if here.sum > most.sum {
                 most = here;
             }
             starts.push((path, sum));
         }
         most
-    }
-}
-
-impl Largest {
-    fn join(&mut self, other: &Self) {
-        self.sum = self.sum.saturating_add(other.sum);
-        if other.largest > self.largest {
-            (self.largest, self.of) = (other.largest, other.of);
-        }
     }
 }
 

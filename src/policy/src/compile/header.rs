@@ -91,6 +91,11 @@ impl Mirrors {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// The names alone.
     pub(super) fn headers(&self) -> Vec<HeaderName> {
         self.listed.iter().map(|(header, _)| header.clone()).collect()

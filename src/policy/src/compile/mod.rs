@@ -43,7 +43,7 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
     let mirrors = Mirrors::of(config);
     mirrors.check(request_header.as_ref(), &mut errors);
     let conditions = conditions::number(&mut endpoints);
-    cost::check(&endpoints, conditions.is_some(), &mut errors);
+    cost::check(&endpoints, conditions.is_some(), mirrors.count(), &mut errors);
     let routing_header = errors.finish(routing_header)?;
     let mut warnings = reach::unreachable(&endpoints);
     let policy = Policy {
