@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use policy::Policy;
+use policy::limits::{MIRROR_HEADER, ROUTING_HEADER};
 
 use super::address::{Address, Addresses};
 use super::clusters::{clusters, fallback};
 use super::ecds::{MODULE, with_module};
-use super::mirror::{self, MIRROR_HEADER};
+use super::mirror;
 use super::template::{no_place, replace, replace_comment, scalar, text_at};
 use crate::document::file::PolicyFile;
 use crate::document::lines::{splice, start_of_line, start_with_comments};
@@ -16,9 +17,6 @@ use crate::error::Error;
 
 /// The file that the tests and the demo run, too.
 const TEMPLATE: &str = include_str!("../../../../envoy/envoy.yaml");
-
-/// The routing header in it, which a policy may rename.
-const ROUTING_HEADER: &str = "x-traffic-cluster";
 
 /// The connection manager in the template.
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
@@ -48,7 +46,8 @@ pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Resu
     arguments.addresses.check(policy)?;
     let fallback = fallback(policy)?;
     mirror::check(&policy.routing_header)?;
-    // Headers first: the policy, which is written later, may have the same names.
+    // The template has the default names. Headers first: the policy, which is written later, may
+    // have the same names.
     let mut text = with_mirrors(&TEMPLATE.replace(ROUTING_HEADER, &policy.routing_header), policy)?;
     let clusters: String = clusters(policy).into_iter().map(|name| cluster(&arguments.addresses.of(name))).collect();
     text = replace(&text, "/static_resources/clusters", clusters.trim())?;

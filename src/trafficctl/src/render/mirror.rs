@@ -1,6 +1,7 @@
 //! The mirror policy of a route, and the headers that steer it.
 
 use policy::Policy;
+use policy::limits::MIRROR_HEADER;
 use serde_json::{Value, json};
 
 use super::template::{no_place, scalar};
@@ -8,9 +9,6 @@ use crate::error::Error;
 
 /// The file that the tests run, too.
 const MIRROR: &str = include_str!("../../../../envoy/mirror-policy.yaml");
-
-/// The default of `mirror_header`, as the templates have it.
-pub const MIRROR_HEADER: &str = "x-traffic-mirror";
 
 /// The headers that the routes of `policy` mirror by, also those of shadows that are switched off:
 /// they may be switched on again.
