@@ -4,20 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::channel::{Channel, Sender};
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::bootstrap::http_filters;
-use testbed::client::{Answer, Client, Http, served_by};
+use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup};
 use testbed::load;
 use testbed::policies::{hash, one_endpoint};
+use testbed::upload::Upload;
 use testbed::wait_until;
-use tokio::task::JoinHandle;
-
-/// An upload that is held open. Dropping the sender ends it.
-type Upload = (Sender<Bytes>, JoinHandle<anyhow::Result<Answer>>);
 
 /// A policy whose endpoint goes to `main` and is copied to `copy`, and which differs from others by
 /// `number` only.
@@ -42,18 +37,6 @@ async fn put(envoy: &Envoy, policy: &str) {
     envoy.wait_until_published(policy).await.unwrap();
 }
 
-/// Starts an upload, and sends `bytes` bytes of it.
-async fn hold_open(client: &Client, bytes: usize) -> Upload {
-    const CHUNK: usize = 1 << 20;
-    let (mut sender, body) = Channel::new(1);
-    let client = client.clone();
-    let request = tokio::spawn(async move { client.send_body("PUT", "/", [], body).await });
-    for at in (0..bytes).step_by(CHUNK) {
-        sender.send_data(vec![b'x'; CHUNK.min(bytes - at)].into()).await.unwrap();
-    }
-    (sender, request)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_are_held_open_over_changes_take_no_more_memory_than_one_policy_may() {
     const CHANGES: usize = 6;
@@ -65,7 +48,7 @@ async fn uploads_that_are_held_open_over_changes_take_no_more_memory_than_one_po
     let before = envoy.resident_bytes().unwrap();
     for number in 1..=CHANGES {
         for _ in 0..2 {
-            uploads.push(hold_open(&client, BYTES).await);
+            uploads.push(Upload::start(&client, BYTES).await.unwrap());
         }
         let received = (uploads.len() * BYTES) as u64;
         wait_until("the uploads come in", async || named(&backends, "main").body_bytes() == received).await.unwrap();
@@ -79,9 +62,8 @@ async fn uploads_that_are_held_open_over_changes_take_no_more_memory_than_one_po
     let grown = envoy.resident_bytes().unwrap().saturating_sub(before) >> 20;
     println!("{grown} MiB for {} uploads of 31 MiB", uploads.len());
     assert!(grown < 150, "{grown} MiB");
-    for (sender, request) in uploads {
-        drop(sender);
-        assert_eq!(served_by(&request.await.unwrap().unwrap()), Some("main"));
+    for upload in uploads {
+        assert_eq!(served_by(&upload.finish().await.unwrap()), Some("main"));
     }
     wait_until("the two are copied", async || envoy.outcomes("copy", "2xx").await.unwrap() == 2).await.unwrap();
     assert_eq!(envoy.all_outcomes("copy").await.unwrap(), skipped + 2);
@@ -145,7 +127,7 @@ async fn a_request_that_is_held_open_does_not_keep_its_policy_in_memory() {
     let client = envoy.client(Http::V1);
     let (mut uploads, mut resident) = (Vec::new(), Vec::new());
     for number in 1..=CHANGES {
-        uploads.push(hold_open(&client, 1).await);
+        uploads.push(Upload::start(&client, 1).await.unwrap());
         wait_until("the upload comes in", async || named(&backends, "main").body_bytes() == uploads.len() as u64)
             .await
             .unwrap();
@@ -158,9 +140,8 @@ async fn a_request_that_is_held_open_does_not_keep_its_policy_in_memory() {
     println!("{} KiB for each change of a policy of {} KiB", grown >> 10, bytes >> 10);
     // Envoy itself keeps 2.7 bytes for each byte of a policy, and the filter one more.
     assert!(grown < 7 * bytes as u64, "{grown} bytes for each of {bytes}");
-    for (sender, request) in uploads {
-        drop(sender);
-        assert_eq!(served_by(&request.await.unwrap().unwrap()), Some("main"));
+    for upload in uploads {
+        assert_eq!(served_by(&upload.finish().await.unwrap()), Some("main"));
     }
 }
 

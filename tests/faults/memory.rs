@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use http_body_util::channel::Channel;
 use serde_json::json;
 use testbed::backend::{Backend, named};
 use testbed::cargo::build_wasm;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup};
 use testbed::policies::{all_to, hash, shadowed};
+use testbed::upload::Upload;
 use testbed::wait_until;
 
 /// Writes the filter with at most `mib` MiB of memory into `folder`.
@@ -64,14 +64,7 @@ async fn a_worker_without_memory_for_a_policy_goes_on_with_the_one_before_and_is
     envoy.wait_until_published(&policy).await.unwrap();
     // The worker's memory is full of a body that is coming in.
     let client = envoy.client(Http::V1);
-    let (mut sender, body) = Channel::new(1);
-    let upload = {
-        let client = client.clone();
-        tokio::spawn(async move { client.send_body("PUT", "/", [], body).await })
-    };
-    for _ in 0..30 {
-        sender.send_data(vec![b'x'; 1 << 20].into()).await.unwrap();
-    }
+    let upload = Upload::start(&client, 30 << 20).await.unwrap();
     wait_until("the body comes in", async || named(&backends, "main").body_bytes() == 30 << 20).await.unwrap();
     let endpoint = |n: usize| json!({ "name": format!("endpoint-{n}"), "route": format!("/endpoint-{n}"), "traffic": { "other": 1 } });
     let large = json!({ "endpoints": (0..6_000).map(endpoint).collect::<Vec<_>>() }).to_string();
@@ -84,8 +77,7 @@ async fn a_worker_without_memory_for_a_policy_goes_on_with_the_one_before_and_is
     // Only the main thread runs the new policy, and it is not published.
     assert_eq!(envoy.policy_hash().await.unwrap(), hash(&policy));
     // With memory again, the next policy is loaded.
-    drop(sender);
-    assert_eq!(served_by(&upload.await.unwrap().unwrap()), Some("main"));
+    assert_eq!(served_by(&upload.finish().await.unwrap()), Some("main"));
     envoy.put_policy(&all_to("other")).unwrap();
     envoy.wait_until_published(&all_to("other")).await.unwrap();
     assert_eq!(served_by(&client.get("/", &[]).await.unwrap()), Some("other"));

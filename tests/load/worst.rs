@@ -1,6 +1,5 @@
 //! The request that costs most, under the policies that make it cost most.
 
-use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,25 +10,18 @@ use testbed::costly::{SHAPES, Shape};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::{all_to, one_endpoint};
 
-/// The CPU time that all threads of Envoy have used.
-fn cpu_time(envoy: &Envoy) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{}/task", envoy.process_id())).unwrap();
-    let times = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("schedstat")).ok());
-    Duration::from_nanos(times.map(|times| times.split(' ').next().unwrap().parse::<u64>().unwrap()).sum())
-}
-
 /// The CPU time of the shape's request, the least of several.
 async fn cost(envoy: &Envoy, client: &Client, shape: &Shape) -> Duration {
     const TRIES: usize = 12;
     let (path, headers) = (shape.request)();
     let mut least = Duration::MAX;
     for _ in 0..TRIES {
-        let before = cpu_time(envoy);
+        let before = envoy.cpu_time().unwrap();
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         client.send("GET", &path, headers, Bytes::new()).await.unwrap();
         // Copies leave after the response.
         tokio::time::sleep(Duration::from_millis(30)).await;
-        least = least.min(cpu_time(envoy) - before);
+        least = least.min(envoy.cpu_time().unwrap() - before);
     }
     least
 }

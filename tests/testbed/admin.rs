@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use anyhow::Context;
 use policy::metrics::Metric;
@@ -118,6 +119,19 @@ impl Envoy {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process_id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// The CPU time that all threads of the process have used.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.process_id()))? {
+            let statistics = fs::read_to_string(task?.path().join("schedstat"))?;
+            sum += statistics.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(sum))
     }
 
     /// What Envoy and the filter have logged so far.

@@ -36,6 +36,7 @@ pub mod shapes;
 pub mod socket;
 pub mod statistics;
 pub mod trafficctl;
+pub mod upload;
 mod wait;
 
 pub use command::executable;

@@ -10,8 +10,6 @@ use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::one_endpoint;
 use testbed::shapes;
 
-use crate::times::cpu_time;
-
 /// The cost of one load.
 pub struct Load {
     /// The shape of the policy.
@@ -32,12 +30,12 @@ pub async fn measure(backends: &[Backend]) -> anyhow::Result<Vec<Load>> {
     for (shape, policy) in worst()? {
         let setup = Setup::new(one_endpoint(json!({ "name": "first", "traffic": { "v1": 1 } })), backends);
         let envoy = Envoy::start(&setup).await?;
-        let (cpu, memory, start) = (cpu_time(&envoy)?, envoy.resident_bytes()?, Instant::now());
+        let (cpu, memory, start) = (envoy.cpu_time()?, envoy.resident_bytes()?, Instant::now());
         let verdict = envoy.apply(&policy).await?;
         anyhow::ensure!(verdict == Verdict::InForce, "{shape}: {}", envoy.log());
         let in_force = start.elapsed();
         // The policy is loaded for a trial, on the main thread, and on the worker.
-        let cpu = (cpu_time(&envoy)? - cpu) / 3;
+        let cpu = (envoy.cpu_time()? - cpu) / 3;
         let gained_bytes = envoy.resident_bytes()?.saturating_sub(memory);
         loads.push(Load { shape, bytes: policy.len(), cpu, in_force, gained_bytes });
     }

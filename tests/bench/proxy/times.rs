@@ -1,7 +1,6 @@
 //! CPU time, throughput and latency. All scenarios take turns in slices, so that other work on the
 //! machine affects them alike.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use testbed::backend::Backend;
@@ -27,10 +26,10 @@ pub async fn measure(scenarios: &[Scenario], backends: &[Backend], report: &mut 
         eprint!("\rCPU time: {} of {CPU_ROUNDS} rounds", round + 1);
         for (scenario, envoy, client, times) in &mut proxies {
             const REQUESTS: u64 = 300;
-            let (before, start) = (cpu_time(envoy)?, Instant::now());
+            let (before, start) = (envoy.cpu_time()?, Instant::now());
             closed_loop(scenario, client, REQUESTS).await?;
             let rate = REQUESTS as f64 / start.elapsed().as_secs_f64();
-            times.cpu_us.push((cpu_time(envoy)? - before).as_secs_f64() * 1e6 / REQUESTS as f64);
+            times.cpu_us.push((envoy.cpu_time()? - before).as_secs_f64() * 1e6 / REQUESTS as f64);
             times.rate.push(rate);
         }
     }
@@ -77,14 +76,4 @@ async fn fixed_rate(scenario: &Scenario, client: &Client) -> anyhow::Result<Vec<
         anyhow::Ok(sent.elapsed().as_secs_f64() * 1e6)
     });
     futures_util::future::try_join_all(requests).await
-}
-
-/// The time that all threads of a proxy have run.
-pub fn cpu_time(envoy: &Envoy) -> anyhow::Result<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{}/task", envoy.process_id()))? {
-        let statistics = fs::read_to_string(task?.path().join("schedstat"))?;
-        sum += statistics.split(' ').next().unwrap_or_default().parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(sum))
 }

@@ -9,6 +9,7 @@ use testbed::backend::{Backend, Behaviour, named};
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::shadowed;
+use testbed::upload::Upload;
 use testbed::{load, wait_until};
 
 use super::stage::{copies, echo_after, main_and_copy, wait_for_outcome};
@@ -125,19 +126,11 @@ async fn a_worker_holds_a_bounded_number_of_bytes_and_releases_all_of_them() {
         let before = main.body_bytes();
         // Six bodies of 12 MiB are 72 MiB. A worker holds 64 of them.
         for _ in 0..6 {
-            let client = envoy.client(Http::V1);
-            let (mut sender, body) = Channel::new(1);
-            let request = tokio::spawn(async move { client.send_body("PUT", "/", [], body).await });
-            for _ in 0..12 {
-                sender.send_data(vec![b'x'; 1 << 20].into()).await.unwrap();
-            }
-            uploads.push((sender, request));
+            uploads.push(Upload::start(&envoy.client(Http::V1), 12 << 20).await.unwrap());
         }
         wait_until("the uploads come in", async || main.body_bytes() == before + (72 << 20)).await.unwrap();
         wait_for_outcome(&envoy, "copy", "skipped_memory", round).await;
-        for (_, request) in &uploads {
-            request.abort();
-        }
+        uploads.iter().for_each(Upload::abort);
         // The worker releases the bytes, so that the next round has as much room.
         wait_for_outcome(&envoy, "copy", "skipped_incomplete", round * 5).await;
     }
