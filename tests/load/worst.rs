@@ -12,7 +12,7 @@ use testbed::policies::{all_to, one_endpoint};
 
 /// The CPU time of the shape's request, the least of several.
 async fn cost(envoy: &Envoy, client: &Client, shape: &Shape) -> Duration {
-    const TRIES: usize = 12;
+    const TRIES: usize = 24;
     let (path, headers) = (shape.request)();
     let mut least = Duration::MAX;
     for _ in 0..TRIES {
