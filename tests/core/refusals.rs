@@ -71,6 +71,96 @@ fn another_header_with_the_default_name_of_the_mirror_header_is_a_warning() {
     }
 }
 
+#[test]
+fn a_condition_that_can_never_hold_is_a_warning() {
+    let no_parameter = "no parameter's value has a space, & or #; write them percent-encoded, as clients send them";
+    let no_name = "no parameter's name has a space, &, = or #; write them percent-encoded, as clients send them";
+    let no_space = "no value starts or ends with a space, which is no part of it; leave it out";
+    let no_quotes = "no cookie's value has quotes: those around it are no part of it; leave them out";
+    let no_semicolon = "no cookie's value has a ;, which ends it; name the next cookie in a condition of its own";
+    for (matching, expected) in [
+        (
+            r#"{"path": {"prefix": "/api/*"}}"#,
+            Some(r#"path.prefix: a * in "/api/*" stands for itself; leave it out: a prefix takes all paths under it"#),
+        ),
+        (
+            r#"{"path": {"exact": "/api/*"}}"#,
+            Some(
+                r#"path.exact: a * in "/api/*" stands for itself; use a prefix, which takes all paths under it, or a regex"#,
+            ),
+        ),
+        (
+            r#"{"path": {"regex": "api/.*"}}"#,
+            Some(
+                r#"path.regex: "api/.*" takes no path: it must match all of it, and each starts with /; start it with / or .*"#,
+            ),
+        ),
+        (
+            r#"{"path": {"regex": "/api\\?v=2"}}"#,
+            Some(
+                r#"path.regex: "/api\\?v=2" asks for a ?, and the path ends before it; match the query string by `query`"#,
+            ),
+        ),
+        (r#"{"path": {"regex": "a?/api"}}"#, None),
+        (r#"{"path": {"regex": "/api|b"}}"#, None),
+        (r#"{"query": [{"name": "q", "exact": "a b"}]}"#, Some(&format!("query[0].exact: {no_parameter}"))),
+        (r#"{"query": [{"name": "q", "contains": "a&b"}]}"#, Some(&format!("query[0].contains: {no_parameter}"))),
+        (r#"{"query": [{"name": "q=1", "present": true}]}"#, Some(&format!("query[0].name: {no_name}"))),
+        (r#"{"query": [{"name": "q", "exact": "a%20b=c"}]}"#, None),
+        (r#"{"headers": [{"name": "x-a", "exact": " a"}]}"#, Some(&format!("headers[0].exact: {no_space}"))),
+        (r#"{"headers": [{"name": "x-a", "suffix": "a "}]}"#, Some(&format!("headers[0].suffix: {no_space}"))),
+        (r#"{"headers": [{"name": "x-a", "prefix": "a "}]}"#, None),
+        (r#"{"headers": [{"name": "x-a", "contains": " a "}]}"#, None),
+        (
+            r#"{"headers": [{"name": "x-a", "contains": "a\n"}]}"#,
+            Some("headers[0].contains: no value has control characters; leave them out"),
+        ),
+        (r#"{"cookies": [{"name": "c", "exact": "\"a\""}]}"#, Some(&format!("cookies[0].exact: {no_quotes}"))),
+        (r#"{"cookies": [{"name": "c", "contains": "a; b"}]}"#, Some(&format!("cookies[0].contains: {no_semicolon}"))),
+        (r#"{"cookies": [{"name": "c", "exact": "a "}]}"#, Some(&format!("cookies[0].exact: {no_space}"))),
+        (r#"{"cookies": [{"name": "c", "exact": "a,b c"}]}"#, None),
+    ] {
+        let policy = format!(r#"{{"endpoints": [{{"name": "e", "match": {matching}, "traffic": {{"a": 1}}}}]}}"#);
+        let expected: Vec<_> = expected.map(|warning| format!("endpoints[0].match.{warning}")).into_iter().collect();
+        assert_eq!(warnings(&policy), expected, "{matching}");
+    }
+}
+
+#[test]
+fn conditions_that_exclude_each_other_are_a_warning() {
+    let excluded = "no request has this path and method and those that the endpoint takes; make them agree";
+    for (endpoint, expected) in [
+        (r#""route": "/a", "match": {"path": {"exact": "/b"}}"#, vec!["match"]),
+        (r#""route": "/a", "match": {"path": {"prefix": "/a/b"}}"#, vec![]),
+        (r#""methods": ["GET"], "match": {"methods": ["POST"]}"#, vec!["match"]),
+        (r#""methods": ["GET", "PUT"], "match": {"methods": ["POST", "PUT"]}"#, vec![]),
+        (r#""route": "/a", "match": [{"path": {"prefix": "/b"}}, {"path": {"prefix": "/a"}}]"#, vec!["match[0]"]),
+        (
+            r#""route": "/a", "cohorts": [{"name": "c", "match": {"path": {"prefix": "/b"}}, "traffic": {"a": 1}}]"#,
+            vec!["cohorts[0].match"],
+        ),
+        (
+            r#""match": [{"path": {"prefix": "/a"}}, {"methods": ["GET"]}],
+               "cohorts": [{"name": "c", "match": {"path": {"prefix": "/b/c"}}, "traffic": {"a": 1}},
+                           {"name": "d", "match": {"path": {"prefix": "/b"}, "methods": ["PUT"]}, "traffic": {"a": 1}}]"#,
+            vec!["cohorts[1].match"],
+        ),
+    ] {
+        let policy = format!(r#"{{"endpoints": [{{"name": "e", {endpoint}, "traffic": {{"a": 1}}}}]}}"#);
+        let expected: Vec<_> = expected.iter().map(|place| format!("endpoints[0].{place}: {excluded}")).collect();
+        assert_eq!(warnings(&policy), expected, "{endpoint}");
+    }
+}
+
+#[test]
+fn a_key_that_no_request_has_is_a_warning() {
+    let policy = r#"{"endpoints": [{"name": "e", "traffic": {"a": 1},
+        "affinity": {"keys": [{"query": "user"}, {"query": "a&b"}]}}]}"#;
+    let expected = "endpoints[0].affinity.keys[1].query: no parameter's name has a space, &, = or #; write them \
+                    percent-encoded, as clients send them";
+    assert_eq!(warnings(policy), [expected]);
+}
+
 /// The warnings about a valid policy, in words.
 fn warnings(policy: &str) -> Vec<String> {
     let parsed = Policy::from_json(policy.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));

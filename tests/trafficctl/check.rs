@@ -40,9 +40,15 @@ fn an_error_is_shown_at_its_place_in_the_file() {
   |
   = help: did you mean "route"?
 
+error: endpoints[0].traffic: the shares add up to 1.05; make them add up to 1 (or to 100, as percentages)
+ --> policy.json:7:7
+  |
+7 |       "traffic": { "model-v1": 0.95, "model-v2": 0.1 }
+  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
 "#;
     assert_eq!(shown, expected);
-    assert_eq!((ended.stdout, ended.status), (format!("{}: 1 error\n", desk.file()), Some(1)));
+    assert_eq!((ended.stdout, ended.status), (format!("{}: 2 errors\n", desk.file()), Some(1)));
 }
 
 #[test]
@@ -129,7 +135,7 @@ fn a_shadow_of_unsafe_methods_without_a_list_is_a_warning() {
         };
         assert!(is_as_expected, "{methods} {shadow}: {found:?}");
     }
-    let of_cohort = json!({ "endpoints": [{ "name": "e", "methods": ["POST"], "traffic": { "a": 1 }, "cohorts": [
+    let of_cohort = json!({ "endpoints": [{ "name": "e", "methods": ["GET", "HEAD", "POST"], "traffic": { "a": 1 }, "cohorts": [
         { "name": "reads", "match": [{ "methods": ["GET"] }, { "methods": ["HEAD"] }], "traffic": { "a": 1 }, "shadow": { "a": 1 } },
         { "name": "any", "match": {}, "traffic": { "a": 1 }, "shadow": { "a": 1 } },
     ] }] });

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::excerpt::excerpt;
 use crate::limits::{FINDINGS, MESSAGE_BYTES};
-use crate::place::{At, Place};
+use crate::place::{At, Place, Step};
 
 /// One thing that is wrong with a policy, or odd about it.
 ///
@@ -38,7 +38,7 @@ pub enum Severity {
 pub enum Kind {
     /// The bytes are no JSON document.
     Syntax,
-    /// A value has the wrong type, is missing, or stands twice.
+    /// A value has the wrong type or is missing.
     Shape,
     /// A name is none of those that are known.
     Unknown {
@@ -55,6 +55,8 @@ pub enum Kind {
     Conflict,
     /// An earlier endpoint or cohort takes all requests of this one.
     Unreachable,
+    /// A condition can never hold.
+    NeverHolds,
     /// A shadow copies requests that may have side effects.
     UnsafeShadow,
     /// The proxy has no such cluster.
@@ -94,6 +96,14 @@ impl Finding {
         }
     }
 
+    /// The steps to the object that has an unknown field, if that is the finding.
+    fn object_of_unknown_field(&self) -> Option<&[Step]> {
+        match (&self.kind, self.place.steps()) {
+            (Kind::Unknown { name, .. }, [object @ .., Step::Member(field)]) if field == name => Some(object),
+            _ => None,
+        }
+    }
+
     /// Whether the policy is refused for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -121,6 +131,7 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
             Self::Unreachable => "unreachable",
+            Self::NeverHolds => "never-holds",
             Self::UnsafeShadow => "unsafe-shadow",
             Self::UnknownCluster => "unknown-cluster",
             Self::NamedOnce => "named-once",
@@ -233,8 +244,21 @@ impl Errors {
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Refused> {
         match value {
             Some(value) if self.count() == 0 => Ok(value),
-            _ => Err(Refused(self.0.finish(Severity::Error))),
+            _ => Err(self.refused()),
         }
+    }
+
+    /// Why the policy is refused. An object with an unknown field lacks what that field was meant to
+    /// be: that is no error of its own.
+    pub(crate) fn refused(mut self) -> Refused {
+        let findings = &mut self.0.first;
+        let misspelt: Vec<Vec<Step>> =
+            findings.iter().filter_map(|finding| Some(finding.object_of_unknown_field()?.to_vec())).collect();
+        findings.retain(|finding| {
+            let is_of_object = matches!(finding.kind, Kind::Shape | Kind::Invalid);
+            !(is_of_object && misspelt.iter().any(|object| object == finding.place.steps()))
+        });
+        Refused(self.0.finish(Severity::Error))
     }
 }
 

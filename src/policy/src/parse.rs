@@ -1,6 +1,6 @@
 //! From the JSON text to a policy that is ready.
 
-use crate::finding::{Finding, Refused};
+use crate::finding::{Errors, Finding, Refused};
 use crate::policy::Policy;
 use crate::{compile, config};
 
@@ -17,12 +17,13 @@ impl Policy {
     /// Reads a policy from its JSON text, as the filter gets it from Envoy.
     ///
     /// # Errors
-    /// Everything that is wrong with the policy. An error that makes the document unreadable (JSON
-    /// syntax, a wrong type, an unknown field) is reported alone, since the rest can't be judged
-    /// before it is fixed.
+    /// Everything that is wrong with the policy, except for what can't be judged before something
+    /// else is mended: a syntax error is reported alone, and a value of a wrong type hides other
+    /// errors in the values of its endpoint, or in those of the document if it is in none.
     pub fn from_json(json: &[u8]) -> Result<Parsed, Refused> {
-        let (config, hash) = config::read(json)?;
-        let (policy, warnings) = compile::compile(&config, hash)?;
+        let mut errors = Errors::default();
+        let (config, hash) = config::read(json, &mut errors)?;
+        let (policy, warnings) = compile::compile(&config, hash, errors)?;
         Ok(Parsed { policy, warnings })
     }
 }

@@ -31,9 +31,9 @@ pub(super) fn endpoints(
         choices: 0,
         amounts: Amounts::default(),
     };
-    let numbered = config.endpoints.iter().enumerate();
+    let numbered = config.endpoints.iter();
     let endpoints = numbered.filter_map(|(n, endpoint)| compiler.endpoint(&list.element(n), endpoint)).collect();
-    check_unique(&list, config.endpoints.iter().map(|endpoint| endpoint.name.as_str()), errors);
+    check_unique(&list, config.endpoints.iter().map(|(n, endpoint)| (n, endpoint.name.as_str())), errors);
     endpoints
 }
 
@@ -69,7 +69,8 @@ impl Compiler<'_> {
         let cohorts = config.cohorts.iter().enumerate();
         let cohorts =
             cohorts.filter_map(|(n, cohort)| self.cohort(&list.element(n), name.as_ref(), cohort, &entries)).collect();
-        check_unique(&list, config.cohorts.iter().map(|cohort| cohort.name.as_str()), self.errors);
+        let names = config.cohorts.iter().map(|cohort| cohort.name.as_str());
+        check_unique(&list, names.enumerate(), self.errors);
         Some(Endpoint { name: name?, matching, affinity, plan: self.plan(traffic?, shadows?), cohorts })
     }
 
@@ -117,8 +118,8 @@ impl Compiler<'_> {
     }
 }
 
-fn check_unique<'a>(list: &At<'_>, names: impl Iterator<Item = &'a str>, errors: &mut Errors) {
-    let mut sorted: Vec<_> = names.enumerate().map(|(n, name)| (name, n)).collect();
+fn check_unique<'a>(list: &At<'_>, names: impl Iterator<Item = (usize, &'a str)>, errors: &mut Errors) {
+    let mut sorted: Vec<_> = names.map(|(n, name)| (name, n)).collect();
     sorted.sort_unstable();
     for same in sorted.chunk_by(|(name, _), (next, _)| name == next) {
         let Some(((name, first), others)) = same.split_first() else { continue };

@@ -48,7 +48,7 @@ impl Mirrors {
     pub(super) fn of(config: &PolicyConfig) -> Self {
         let (mut mirrors, mut seen) = (Self::default(), FnvHashSet::default());
         let list = At::Root.member("endpoints");
-        for (n, endpoint) in config.endpoints.iter().enumerate() {
+        for (n, endpoint) in config.endpoints.iter() {
             let at = list.element(n);
             mirrors.add(&at, &endpoint.shadow, &mut seen);
             let list = at.member("cohorts");

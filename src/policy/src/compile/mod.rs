@@ -10,6 +10,7 @@ mod cost;
 mod endpoint;
 mod header;
 mod matching;
+mod never;
 mod reach;
 mod shadow;
 mod traffic;
@@ -23,11 +24,11 @@ use crate::policy::Policy;
 
 use header::{Mirrors, own_header};
 
-/// Checks `config` and makes it ready; also returns warnings. Finds all errors, not just the first.
+/// Checks `config` and makes it ready; also returns warnings. Finds all errors, not just the first,
+/// and adds them to those of reading.
 ///
 /// `hash` is that of the document, of 64 bits.
-pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<Finding>), Refused> {
-    let mut errors = Errors::default();
+pub(crate) fn compile(config: &PolicyConfig, hash: u64, mut errors: Errors) -> Result<(Policy, Vec<Finding>), Refused> {
     let routing_header = config.routing_header.as_deref().or(Some(limits::ROUTING_HEADER));
     let routing_header = field("routing_header", routing_header, own_header, &mut errors);
     let response_header = field("response_header", config.response_header.as_deref(), own_header, &mut errors);
@@ -46,6 +47,7 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64) -> Result<(Policy, Vec<F
     cost::check(&endpoints, conditions.is_some(), mirrors.count(), &mut errors);
     let routing_header = errors.finish(routing_header)?;
     let mut warnings = reach::unreachable(&endpoints);
+    warnings.extend(never::warnings(config));
     let policy = Policy {
         routing_header,
         response_header,

@@ -3,9 +3,10 @@
 use super::Whole;
 use super::from_node::{FromNode, object, word};
 use super::node::Node;
-use super::unreadable::Unreadable;
+use crate::finding::Errors;
 #[cfg(feature = "schema")]
 use crate::limits::MAX_AGE_S;
+use crate::place::At;
 
 /// Affinity: absent, `null`, or an object.
 #[derive(Debug, Default)]
@@ -99,10 +100,10 @@ word! {
 }
 
 impl FromNode for AffinityConfig {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         match node {
-            Node::Null => Ok(Self::Off),
-            _ => AffinityFields::from_node(node).map(Self::On),
+            Node::Null => Some(Self::Off),
+            _ => AffinityFields::from_node(node, at, errors).map(Self::On),
         }
     }
 }

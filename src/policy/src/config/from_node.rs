@@ -1,66 +1,76 @@
 //! Reads values from the nodes of a document.
 
+use super::fault;
 use super::node::{Members, Node};
-use super::unreadable::Unreadable;
+use crate::finding::Errors;
 use crate::named::Named;
+use crate::place::At;
 
 /// A value as written, read from a node.
 pub(super) trait FromNode: Sized {
-    /// Reads the value. Strict: any other type than that of the value is an error.
-    fn from_node(node: &Node) -> Result<Self, Unreadable>;
+    /// Reads the value; `None` if it has another type. Notes all that is wrong, also inside it.
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self>;
 }
 
 impl FromNode for String {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
-        match node {
-            Node::Text(text) => Ok(text.clone()),
-            _ => Err(node.is_not("a string")),
-        }
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        node.word(at, errors).map(str::to_owned)
     }
 }
 
 impl FromNode for bool {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         match node {
-            Node::Bool(value) => Ok(*value),
-            _ => Err(node.is_not("a boolean")),
+            Node::Bool(value) => Some(*value),
+            _ => node.is_not("a boolean", at, errors),
         }
     }
 }
 
 impl<T: FromNode> FromNode for Vec<T> {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
-        let Node::List(list) = node else { return Err(node.is_not("a list")) };
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let list = node.list(at, errors)?;
         // Of its final size from the start: a list that grows has room for twice as much.
         let mut elements = Self::with_capacity(list.len());
         for (n, node) in list.iter().enumerate() {
-            elements.push(T::from_node(node).map_err(|error| error.inside(n))?);
+            elements.extend(T::from_node(node, &at.element(n), errors));
         }
-        Ok(elements)
+        (elements.len() == list.len()).then_some(elements)
     }
 }
 
 impl<V: FromNode> FromNode for Named<V> {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         let mut named = Self::default();
-        for (name, node) in node.members()?.iter() {
-            let value = V::from_node(node).map_err(|error| error.inside(name))?;
-            named.insert(name.to_owned(), value);
+        let members = node.members(at, errors)?;
+        let mut are_read = true;
+        for (name, node) in members.iter() {
+            match V::from_node(node, &at.member(name), errors) {
+                Some(value) => named.insert(name.to_owned(), value),
+                None => are_read = false,
+            }
         }
-        Ok(named)
+        are_read.then(|| members.finish(named))?
     }
 }
 
 impl Members<'_> {
-    /// The value of a field; `None` if it is absent.
-    pub(super) fn optional<T: FromNode>(&self, name: &str) -> Result<Option<T>, Unreadable> {
-        let value = self.find(name).map(T::from_node).transpose();
-        value.map_err(|error| error.inside(name))
+    /// The value of a field, `Some(None)` if it is absent; `None` if it can't be read.
+    #[expect(clippy::option_option, reason = "an absent field is no error")]
+    pub(super) fn optional<T: FromNode>(&self, name: &str, at: &At<'_>, errors: &mut Errors) -> Option<Option<T>> {
+        match self.find(name) {
+            Some(node) => T::from_node(node, &at.member(name), errors).map(Some),
+            None => Some(None),
+        }
     }
 
-    /// The value of a field that must be present.
-    pub(super) fn required<T: FromNode>(&self, name: &str) -> Result<T, Unreadable> {
-        self.optional(name)?.ok_or_else(|| Unreadable::missing(name))
+    /// The value of a field that must be present; `None` if it can't be read.
+    pub(super) fn required<T: FromNode>(&self, name: &str, at: &At<'_>, errors: &mut Errors) -> Option<T> {
+        let value = self.optional(name, at, errors)?;
+        if value.is_none() {
+            errors.add(at, fault::missing(name));
+        }
+        value
     }
 }
 
@@ -93,14 +103,16 @@ macro_rules! object {
         impl $crate::config::from_node::FromNode for $name {
             fn from_node(
                 node: &$crate::config::node::Node,
-            ) -> Result<Self, $crate::config::unreadable::Unreadable> {
-                let members = node.members()?;
-                members.check_names(&[$($crate::config::from_node::key!($field $(as $key)?)),*])?;
-                Ok(Self {
-                    $($field: $crate::config::from_node::read!(
-                        $kind members $crate::config::from_node::key!($field $(as $key)?)
-                    ),)*
-                })
+                at: &$crate::place::At<'_>,
+                errors: &mut $crate::finding::Errors,
+            ) -> Option<Self> {
+                let members = node.members(at, errors)?;
+                members.check_names(&[$($crate::config::from_node::key!($field $(as $key)?)),*], at, errors);
+                // All of them, before the first that can't be read ends it.
+                $(let $field = $crate::config::from_node::read!(
+                    $kind $crate::config::from_node::key!($field $(as $key)?), members, at, errors
+                );)*
+                members.finish(Self { $($field: $field?,)* })
             }
         }
     };
@@ -124,14 +136,14 @@ macro_rules! field {
 
 /// Reads a field.
 macro_rules! read {
-    (required $members:ident $key:expr) => {
-        $members.required($key)?
+    (required $key:expr, $members:ident, $at:ident, $errors:ident) => {
+        $members.required($key, $at, $errors)
     };
-    (optional $members:ident $key:expr) => {
-        $members.optional($key)?
+    (optional $key:expr, $members:ident, $at:ident, $errors:ident) => {
+        $members.optional($key, $at, $errors)
     };
-    (default $members:ident $key:expr) => {
-        $members.optional($key)?.unwrap_or_default()
+    (default $key:expr, $members:ident, $at:ident, $errors:ident) => {
+        $members.optional($key, $at, $errors).map(Option::unwrap_or_default)
     };
 }
 
@@ -159,14 +171,16 @@ macro_rules! word {
         impl $crate::config::from_node::FromNode for $name {
             fn from_node(
                 node: &$crate::config::node::Node,
-            ) -> Result<Self, $crate::config::unreadable::Unreadable> {
-                match node.word()? {
-                    $first_word $(| $first_alias)? => Ok(Self::$first),
-                    $($word $(| $alias)? => Ok(Self::$variant),)*
-                    word => Err($crate::config::unreadable::Unreadable::unknown_word(
-                        word,
-                        &[$first_word, $($word),*],
-                    )),
+                at: &$crate::place::At<'_>,
+                errors: &mut $crate::finding::Errors,
+            ) -> Option<Self> {
+                match node.word(at, errors)? {
+                    $first_word $(| $first_alias)? => Some(Self::$first),
+                    $($word $(| $alias)? => Some(Self::$variant),)*
+                    word => {
+                        errors.add(at, $crate::config::fault::unknown_word(word, &[$first_word, $($word),*]));
+                        None
+                    }
                 }
             }
         }

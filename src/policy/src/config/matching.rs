@@ -2,7 +2,8 @@
 
 use super::from_node::{FromNode, object};
 use super::node::Node;
-use super::unreadable::Unreadable;
+use crate::finding::Errors;
+use crate::place::At;
 
 /// A match object, or a list of them, one of which must hold.
 #[derive(Debug)]
@@ -139,11 +140,11 @@ pub struct TextFields<'a> {
 }
 
 impl FromNode for MatchConfig {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         match node {
-            Node::Object(_) => MatchFields::from_node(node).map(|fields| Self::One(Box::new(fields))),
-            Node::List(_) => Vec::from_node(node).map(Self::AnyOf),
-            _ => Err(node.is_not("a match (an object) or a list of them")),
+            Node::Object(_) => MatchFields::from_node(node, at, errors).map(|fields| Self::One(Box::new(fields))),
+            Node::List(_) => Vec::from_node(node, at, errors).map(Self::AnyOf),
+            _ => node.is_not("a match (an object) or a list of them", at, errors),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! errors.
 
 mod affinity;
+mod fault;
 mod from_node;
 mod matching;
 mod node;
@@ -12,13 +13,16 @@ mod read;
 #[cfg(feature = "schema")]
 mod schema;
 mod shadow;
-mod unreadable;
+mod synonym;
 
-use from_node::object;
+use from_node::{FromNode, object};
+use node::Node;
 
+use crate::finding::Errors;
 #[cfg(feature = "schema")]
 use crate::limits::NAME_BYTES;
 use crate::named::Named;
+use crate::place::At;
 
 pub(crate) use affinity::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite};
 pub(crate) use matching::{MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
@@ -50,7 +54,7 @@ object! {
         /// Backend to its options. A backend that is not listed is the cluster of the same name.
         default backends: Named<BackendConfig>,
         /// The endpoints, tried in order. The first that matches decides.
-        required endpoints: Vec<EndpointConfig>,
+        required endpoints: EndpointsConfig,
     }
 }
 
@@ -68,6 +72,27 @@ object! {
     pub struct BackendConfig {
         /// The Envoy cluster. Default: the cluster of the backend's name.
         optional cluster: String,
+    }
+}
+
+/// The endpoints, `None` for each that can't be read: the others are judged all the same.
+#[derive(Debug)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct EndpointsConfig(
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<EndpointConfig>"))] Vec<Option<EndpointConfig>>,
+);
+
+impl EndpointsConfig {
+    /// Those that could be read, with their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &EndpointConfig)> {
+        self.0.iter().enumerate().filter_map(|(n, endpoint)| Some((n, endpoint.as_ref()?)))
+    }
+}
+
+impl FromNode for EndpointsConfig {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let list = node.list(at, errors)?.iter().enumerate();
+        Some(Self(list.map(|(n, node)| EndpointConfig::from_node(node, &at.element(n), errors)).collect()))
     }
 }
 

@@ -7,9 +7,10 @@ use std::fmt;
 
 use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::unreadable::Unreadable;
+use super::fault;
 use crate::decimal::decimal;
-use crate::finding::Fault;
+use crate::finding::{Errors, Fault, Kind};
+use crate::place::At;
 use crate::placement::{fnv1a, mix};
 
 /// A JSON value. Numbers are doubles, as in Istio.
@@ -41,29 +42,41 @@ impl Node {
         }
     }
 
-    /// The members of an object, sorted by name. Two of the same name are an error.
-    pub(super) fn members(&self) -> Result<Members<'_>, Unreadable> {
-        let Self::Object(members) = self else { return Err(self.is_not("an object")) };
+    /// The elements of a list; `None` for another value, which is noted.
+    pub(super) fn list(&self, at: &At<'_>, errors: &mut Errors) -> Option<&[Self]> {
+        match self {
+            Self::List(list) => Some(list),
+            _ => self.is_not("a list", at, errors),
+        }
+    }
+
+    /// The members of an object, sorted by name; `None` for another value, which is noted. Two of the
+    /// same name are an error.
+    pub(super) fn members(&self, at: &At<'_>, errors: &mut Errors) -> Option<Members<'_>> {
+        let Self::Object(members) = self else { return self.is_not("an object", at, errors) };
         let mut members: Vec<&(String, Self)> = members.iter().collect();
         members.sort_unstable_by_key(|(name, _)| name.as_str());
-        match members.array_windows().find(|[(name, _), (next, _)]| name == next) {
-            Some([(name, _), _]) => {
-                Err(Unreadable::new(Fault::new(format!("duplicate key {name:?}"), "keep one of them")))
+        let mut are_unique = true;
+        for [(name, _), (next, _)] in members.array_windows() {
+            if name == next {
+                are_unique = false;
+                let fault = Fault::new(format!("duplicate key {name:?}"), "keep one of them");
+                errors.add(at, fault.of(Kind::Duplicate));
             }
-            None => Ok(Members(members)),
         }
+        Some(Members { members, are_unique })
     }
 
-    /// A string that stands for one of a few words.
-    pub(super) fn word(&self) -> Result<&str, Unreadable> {
+    /// A string; `None` for another value, which is noted.
+    pub(super) fn word(&self, at: &At<'_>, errors: &mut Errors) -> Option<&str> {
         match self {
-            Self::Text(text) => Ok(text),
-            _ => Err(self.is_not("a string")),
+            Self::Text(text) => Some(text),
+            _ => self.is_not("a string", at, errors),
         }
     }
 
-    /// The fault of a value that is not `expected`.
-    pub(super) fn is_not(&self, expected: &str) -> Unreadable {
+    /// Notes that this is not what was `expected`.
+    pub(super) fn is_not<T>(&self, expected: &str, at: &At<'_>, errors: &mut Errors) -> Option<T> {
         let found = match self {
             Self::Null => "null".to_owned(),
             Self::Bool(value) => value.to_string(),
@@ -72,24 +85,33 @@ impl Node {
             Self::List(_) => "a list".to_owned(),
             Self::Object(_) => "an object".to_owned(),
         };
-        Unreadable::new(Fault::new(format!("this is {found}"), format!("expected {expected}")))
+        let fault = Fault::new(format!("this is {found}"), format!("expected {expected}"));
+        errors.add(at, fault.of(Kind::Shape));
+        None
     }
 }
 
 /// The members of an object, sorted by name.
-pub(super) struct Members<'a>(Vec<&'a (String, Node)>);
+pub(super) struct Members<'a> {
+    members: Vec<&'a (String, Node)>,
+    are_unique: bool,
+}
 
 impl<'a> Members<'a> {
     /// Checks that each member is one of the fields `known`.
-    pub(super) fn check_names(&self, known: &[&str]) -> Result<(), Unreadable> {
-        match self.iter().find(|(name, _)| !known.contains(name)) {
-            Some((name, _)) => Err(Unreadable::unknown_field(name, known).inside(name)),
-            None => Ok(()),
+    pub(super) fn check_names(&self, known: &[&str], at: &At<'_>, errors: &mut Errors) {
+        for (name, _) in self.iter().filter(|(name, _)| !known.contains(name)) {
+            errors.add(&at.member(name), fault::unknown_field(name, known));
         }
     }
 
+    /// The object that was read from them; `None` if two had the same name.
+    pub(super) fn finish<T>(self, object: T) -> Option<T> {
+        self.are_unique.then_some(object)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Node)> {
-        self.0.iter().map(|(name, node)| (name.as_str(), node))
+        self.members.iter().map(|(name, node)| (name.as_str(), node))
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&'a Node> {

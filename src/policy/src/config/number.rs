@@ -2,7 +2,8 @@
 
 use super::from_node::FromNode;
 use super::node::Node;
-use super::unreadable::Unreadable;
+use crate::finding::Errors;
+use crate::place::At;
 
 /// A backend's share of the traffic.
 #[derive(Clone, Copy, Debug)]
@@ -21,42 +22,42 @@ pub struct Rate(pub f64);
 pub struct Whole(pub u64);
 
 impl Node {
-    fn number(&self, expected: &str) -> Result<f64, Unreadable> {
+    fn number(&self, expected: &str, at: &At<'_>, errors: &mut Errors) -> Option<f64> {
         match self {
-            Self::Number(value) => Ok(*value),
-            _ => Err(self.is_not(expected)),
+            Self::Number(value) => Some(*value),
+            _ => self.is_not(expected, at, errors),
         }
     }
 }
 
 impl FromNode for Share {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
-        node.number("a share: a number, not in quotes").map(Self)
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        node.number("a share: a number, not in quotes", at, errors).map(Self)
     }
 }
 
 impl FromNode for Fraction {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
-        node.number("a fraction: a number from 0 to 1, not in quotes").map(Self)
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        node.number("a fraction: a number from 0 to 1, not in quotes", at, errors).map(Self)
     }
 }
 
 impl FromNode for Rate {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
-        node.number("a rate: a number, not in quotes").map(Self)
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        node.number("a rate: a number, not in quotes", at, errors).map(Self)
     }
 }
 
 impl FromNode for Whole {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         const EXPECTED: &str = "a whole number, not in quotes";
         // The integers that a double represents exactly.
         const LIMIT: f64 = 9_007_199_254_740_992.0;
-        let value = node.number(EXPECTED)?;
+        let value = node.number(EXPECTED, at, errors)?;
         if value.fract() != 0.0 || !(0.0..LIMIT).contains(&value) {
-            return Err(node.is_not(EXPECTED));
+            return node.is_not(EXPECTED, at, errors);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-        Ok(Self(value as u64))
+        Some(Self(value as u64))
     }
 }

@@ -3,19 +3,21 @@
 use super::PolicyConfig;
 use super::from_node::FromNode;
 use super::node::Node;
-use crate::finding::{Fault, Finding, Kind, Refused};
+use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits::DOCUMENT_BYTES;
-use crate::place::Place;
+use crate::place::{At, Place};
 
-/// Reads the document. Returns the policy as written, and the hash of the document.
-pub(crate) fn read(json: &[u8]) -> Result<(PolicyConfig, u64), Refused> {
+/// The policy as written, and the hash of the document. Notes what can't be read, as far as the rest
+/// can.
+pub(crate) fn read(json: &[u8], errors: &mut Errors) -> Result<(PolicyConfig, u64), Refused> {
     if json.len() > DOCUMENT_BYTES {
         let problem = format!("the document has {} bytes", json.len());
         let fault = Fault::new(problem, format!("use at most {DOCUMENT_BYTES}, without spaces between values"));
         return Err(Refused(vec![fault.at(Place::root())]));
     }
     let node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
-    let config = PolicyConfig::from_node(&node)?;
+    let config = PolicyConfig::from_node(&node, &At::Root, errors);
+    let config = config.ok_or_else(|| std::mem::take(errors).refused())?;
     Ok((config, node.hash()))
 }
 

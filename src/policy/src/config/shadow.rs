@@ -2,11 +2,12 @@
 
 use super::from_node::{FromNode, object, word};
 use super::node::Node;
-use super::unreadable::Unreadable;
 use super::{Fraction, Rate, Whole};
+use crate::finding::Errors;
 #[cfg(feature = "schema")]
 use crate::limits::{MAX_BODY_BYTES, MAX_IN_FLIGHT, TIMEOUT_MS};
 use crate::named::Named;
+use crate::place::At;
 
 /// A shadow: an object with options, or its fraction alone.
 #[derive(Debug)]
@@ -80,11 +81,13 @@ object! {
 }
 
 impl FromNode for ShadowConfig {
-    fn from_node(node: &Node) -> Result<Self, Unreadable> {
+    fn from_node(node: &Node, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         match node {
-            Node::Number(fraction) => Ok(Self(ShadowFields::of(Fraction(*fraction)))),
-            Node::Object(_) => ShadowFields::from_node(node).map(Self),
-            _ => Err(node.is_not("a fraction (a number from 0 to 1, not in quotes) or an object with `fraction`")),
+            Node::Number(fraction) => Some(Self(ShadowFields::of(Fraction(*fraction)))),
+            Node::Object(_) => ShadowFields::from_node(node, at, errors).map(Self),
+            _ => {
+                node.is_not("a fraction (a number from 0 to 1, not in quotes) or an object with `fraction`", at, errors)
+            }
         }
     }
 }
