@@ -8,6 +8,7 @@ mod control_plane;
 mod cookies;
 mod labels;
 mod metrics;
+mod misrouted;
 mod model;
 mod module;
 mod reload;

@@ -6,4 +6,5 @@ mod copies;
 mod kinds;
 mod mirror;
 mod options;
+mod redirects;
 mod stage;

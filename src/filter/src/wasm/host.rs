@@ -62,6 +62,18 @@ pub(super) fn was_forwarded() -> bool {
     attempts.is_some_and(|count| count.iter().any(|byte| *byte != 0))
 }
 
+/// Whether Envoy redirected the request internally: it then begins again as a new request, with the
+/// same headers, changed. In `on_log` only.
+pub(super) fn was_redirected() -> bool {
+    property(vec!["response", "code_details"]).is_some_and(|details| details == b"internal_redirect")
+}
+
+/// Whether the request went to another cluster than `cluster`. One that went to none did not. In
+/// `on_log` only.
+pub(super) fn was_misrouted(cluster: &str) -> bool {
+    property(vec!["xds", "cluster_name"]).is_some_and(|name| name != cluster.as_bytes())
+}
+
 /// The status of the response; 0 if there was none. In `on_log` only.
 pub(super) fn response_status() -> u64 {
     let code = property(vec!["response", "code"]);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::metrics::Metric;
 use policy::shadow::{Event, Life, Original, Outcome, Shadow, Skip, Via};
 use policy::{Backend, Decision, Policy};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -27,6 +28,8 @@ pub(super) struct Http {
     backend: Option<Arc<Backend>>,
     /// The counters, and the time of the request, if its response is counted.
     counted: Option<(Rc<Choice>, Duration)>,
+    /// The counters, if Envoy's cluster is compared with that of the backend.
+    checked: Option<Rc<Choice>>,
     /// The `Set-Cookie` that hands out the shard key.
     set_cookie: Option<String>,
     /// The copies that are being gathered; `None` without any.
@@ -49,6 +52,7 @@ impl Http {
             headers: None,
             backend: None,
             counted: None,
+            checked: None,
             set_cookie: None,
             tee: None,
             is_complete: false,
@@ -118,6 +122,9 @@ impl HttpContext for Http {
             Some(decision) => {
                 if let Some(choice) = loaded.choice(&decision) {
                     choice.count(decision.reason);
+                    if worker::with(|worker| worker.draws.next()) % Metric::SAMPLED == 0 {
+                        self.checked = Some(Rc::clone(choice));
+                    }
                     self.counted = policy.counts_responses.then(|| (Rc::clone(choice), host::now()));
                 }
                 publish(policy, &decision);
@@ -185,12 +192,18 @@ impl HttpContext for Http {
             let time = host::now().saturating_sub(started).as_millis();
             choice.ended(host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
         }
+        if let (Some(choice), Some(backend)) = (self.checked.take(), &self.backend)
+            && host::was_misrouted(&backend.cluster)
+        {
+            choice.count_misrouted();
+        }
         let (Some(plugin), Some(headers)) = (&self.plugin, &self.headers) else { return };
         let Some(Tee { mut targets, body }) = self.tee.take() else { return };
         let mut original = None;
         let life = Life::Gathering
             .after(Event::End { is_complete: self.is_complete })
             .then(|| Event::Forwarding { was_forwarded: host::was_forwarded() })
+            .then(|| Event::Redirect { was_redirected: host::was_redirected() })
             .then(|| {
                 original = Original::new(host::request_headers(), |name| headers.has(name)).ok();
                 Event::Headers { are_copied: original.is_some() }

@@ -42,6 +42,7 @@ pub(super) struct Choice {
     /// By the first digit of the status; 0 is for requests without a response.
     responses: [OnceCell<Option<MetricId>>; 1 + StatusClass::ALL.len()],
     response_time: OnceCell<Option<MetricId>>,
+    misrouted: OnceCell<Option<MetricId>>,
 }
 
 impl Choice {
@@ -53,6 +54,7 @@ impl Choice {
             requests: Default::default(),
             responses: Default::default(),
             response_time: OnceCell::new(),
+            misrouted: OnceCell::new(),
         }
     }
 
@@ -60,6 +62,11 @@ impl Choice {
     pub(super) fn count(&self, reason: Reason) {
         let Some(counter) = self.requests.get(reason as usize) else { return };
         add(*counter.get_or_init(|| define(Metric::Requests, &self.labels, reason.name())), 1);
+    }
+
+    /// Counts a request that went to another cluster than that of its backend.
+    pub(super) fn count_misrouted(&self) {
+        add(*self.misrouted.get_or_init(|| define(Metric::Misrouted, &self.labels.endpoint(), "")), 1);
     }
 
     /// Counts the end of a request that was counted. `status` is that of its response (0 for none).

@@ -9,6 +9,9 @@ pub enum Metric {
     Requests,
     /// Requests that ended, by the class of the status that the client got.
     Responses,
+    /// Requests whose cluster was not that of the backend that was chosen, among one in
+    /// [`SAMPLED`](Metric::SAMPLED).
+    Misrouted,
     /// The time from the request's headers to the end of the response, in milliseconds.
     ResponseTime,
     /// The share that the policy asks for, in millionths.
@@ -40,9 +43,10 @@ pub enum Kind {
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Requests,
         Self::Responses,
+        Self::Misrouted,
         Self::ResponseTime,
         Self::TrafficShare,
         Self::PolicyInfo,
@@ -53,6 +57,9 @@ impl Metric {
         Self::ShadowOmitted,
     ];
 
+    /// One request in this many is looked at for [`Metric::Misrouted`].
+    pub const SAMPLED: u64 = 1024;
+
     /// The name that all names of metrics start with.
     pub const PREFIX: &str = "traffic_policy_";
 
@@ -62,6 +69,7 @@ impl Metric {
         match self {
             Self::Requests => "traffic_policy_requests_total",
             Self::Responses => "traffic_policy_responses_total",
+            Self::Misrouted => "traffic_policy_misrouted_total",
             Self::ResponseTime => "traffic_policy_response_time_milliseconds",
             Self::TrafficShare => "traffic_policy_traffic_share_millionths",
             Self::PolicyInfo => "traffic_policy_policy_info",
@@ -81,7 +89,7 @@ impl Metric {
     /// What kind of metric it is.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Requests | Self::Responses | Self::Shadow | Self::ShadowOmitted => Kind::Counter,
+            Self::Requests | Self::Responses | Self::Misrouted | Self::Shadow | Self::ShadowOmitted => Kind::Counter,
             Self::TrafficShare | Self::PolicyInfo | Self::PolicyContexts | Self::ShadowInFlight => Kind::Gauge,
             Self::ResponseTime | Self::ShadowResponseTime => Kind::Histogram,
         }
@@ -91,6 +99,7 @@ impl Metric {
     pub fn labels(self) -> impl Iterator<Item = Label> {
         let of_backend: &[Label] = match self {
             Self::PolicyInfo | Self::PolicyContexts => &[],
+            Self::Misrouted => &[Label::Endpoint],
             _ => &[Label::Endpoint, Label::Cohort, Label::Backend],
         };
         of_backend.iter().copied().chain(self.own_label())
@@ -104,7 +113,8 @@ impl Metric {
             Self::Shadow => Some(Label::Result),
             Self::ShadowOmitted => Some(Label::Part),
             Self::PolicyInfo => Some(Label::Version),
-            Self::ResponseTime
+            Self::Misrouted
+            | Self::ResponseTime
             | Self::TrafficShare
             | Self::PolicyContexts
             | Self::ShadowResponseTime

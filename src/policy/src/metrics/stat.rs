@@ -23,6 +23,12 @@ impl Labels {
         Self(text)
     }
 
+    /// The label of the endpoint alone.
+    #[must_use]
+    pub fn endpoint(&self) -> Self {
+        Self(self.0.split_inclusive(";.;").take(1).collect())
+    }
+
     /// The name of the stat for the series of `metric` with these labels.
     ///
     /// `value` is the value of the label that only this metric has, such as the reason of
@@ -68,6 +74,7 @@ mod tests {
                 "",
                 "endpoint=.=e;.;cohort=.=c;.;backend=.=b;.;traffic_policy_shadow_in_flight",
             ),
+            (&of_cohort.endpoint(), Metric::Misrouted, "", "endpoint=.=e;.;traffic_policy_misrouted_total"),
             (&Labels::default(), Metric::PolicyInfo, "1.2.3", "version=.=1.2.3;.;traffic_policy_policy_info"),
         ] {
             assert_eq!(labels.stat(metric, value), expected);

@@ -45,6 +45,11 @@ pub enum Event {
         /// Whether it was.
         was_forwarded: bool,
     },
+    /// It is known whether Envoy redirected the request internally.
+    Redirect {
+        /// Whether it did.
+        was_redirected: bool,
+    },
     /// The headers of the request were read.
     Headers {
         /// Whether the method, path and authority are there, in UTF-8.

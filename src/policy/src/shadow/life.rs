@@ -55,6 +55,7 @@ impl Life {
             (Self::Gathering, Event::End { is_complete: false }) => Self::skipped(Skip::Incomplete),
             (Self::Gathering, Event::End { is_complete: true }) => Self::Ended,
             (Self::Ended, Event::Forwarding { was_forwarded: false }) => Self::skipped(Skip::NotForwarded),
+            (Self::Ended, Event::Redirect { was_redirected: true }) => Self::skipped(Skip::Redirected),
             (Self::Ended, Event::Headers { are_copied: false }) => Self::skipped(Skip::NotUtf8),
             (Self::Ended, Event::Headers { are_copied: true }) => Self::Due,
 
@@ -158,6 +159,8 @@ mod tests {
             (Life::Gathering, Event::End { is_complete: true }, Life::Ended),
             (Life::Ended, Event::Forwarding { was_forwarded: false }, skipped(Skip::NotForwarded)),
             (Life::Ended, Event::Forwarding { was_forwarded: true }, Life::Ended),
+            (Life::Ended, Event::Redirect { was_redirected: true }, skipped(Skip::Redirected)),
+            (Life::Ended, Event::Redirect { was_redirected: false }, Life::Ended),
             (Life::Ended, Event::Headers { are_copied: false }, skipped(Skip::NotUtf8)),
             (Life::Ended, Event::Headers { are_copied: true }, Life::Due),
             (Life::Due, waiting(1), Life::Due),

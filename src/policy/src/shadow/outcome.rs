@@ -40,6 +40,8 @@ pub enum Skip {
     Incomplete,
     /// The request was not forwarded: a later filter or the route answered it.
     NotForwarded,
+    /// Envoy redirected the request internally: its headers are now those of the next request.
+    Redirected,
     /// The method, path or authority is not UTF-8.
     NotUtf8,
     /// `max_in_flight` copies are waiting for their answers.
@@ -75,13 +77,14 @@ impl Outcome {
 
 impl Skip {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Marked,
         Self::Upgrade,
         Self::Method,
         Self::Body,
         Self::Incomplete,
         Self::NotForwarded,
+        Self::Redirected,
         Self::NotUtf8,
         Self::InFlight,
         Self::Rate,
@@ -97,6 +100,7 @@ impl Skip {
             Self::Body => "skipped_body",
             Self::Incomplete => "skipped_incomplete",
             Self::NotForwarded => "skipped_not_forwarded",
+            Self::Redirected => "skipped_redirected",
             Self::NotUtf8 => "skipped_not_utf8",
             Self::InFlight => "skipped_in_flight",
             Self::Rate => "skipped_rate",
@@ -132,6 +136,7 @@ mod tests {
                 "skipped_body",
                 "skipped_incomplete",
                 "skipped_not_forwarded",
+                "skipped_redirected",
                 "skipped_not_utf8",
                 "skipped_in_flight",
                 "skipped_rate",

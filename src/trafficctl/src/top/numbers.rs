@@ -119,7 +119,7 @@ impl Numbers {
             Metric::Shadow => *self.shadow(labels).results.entry(label(Label::Result)).or_default() += value,
             Metric::ShadowResponseTime => self.shadow(labels).times = Times::of(sample),
             Metric::ShadowInFlight => self.shadow(labels).in_flight = value,
-            Metric::ShadowOmitted | Metric::PolicyContexts => (),
+            Metric::ShadowOmitted | Metric::PolicyContexts | Metric::Misrouted => (),
         }
     }
 
