@@ -6,6 +6,7 @@ mod claims;
 mod cohorts;
 mod control_plane;
 mod cookies;
+mod grpc;
 mod labels;
 mod metrics;
 mod misrouted;

@@ -23,6 +23,7 @@ mod command;
 pub mod control_plane;
 pub mod costly;
 pub mod envoy;
+pub mod inference;
 pub mod load;
 pub mod model;
 pub mod policies;

@@ -3,8 +3,8 @@
 use std::mem;
 
 use fnv::FnvHashMap;
-use policy::Policy;
 use policy::metrics::{Kind, Labels, Metric};
+use policy::{Policy, StatusClass};
 
 /// Publishes metrics.
 pub trait Publisher {
@@ -46,10 +46,15 @@ impl<P: Publisher> Registry<P> {
         self.ids.get(number.0).copied().flatten()
     }
 
-    /// Publishes `policy` as the one in force, by this version of the filter: its hash, and the
-    /// shares that it asks for.
+    /// Publishes `policy` as the one in force, by this version of the filter: its hash, the shares
+    /// that it asks for, and the counters of good and bad responses and of misrouted requests, which
+    /// are 0 at first: Prometheus' `increase` misses the first value of a series.
     pub fn publish(&mut self, policy: &Policy, version: &str) {
         let before = mem::take(&mut self.is_share);
+        for endpoint in &policy.endpoints {
+            let labels = Labels::of_endpoint(&endpoint.name);
+            self.number(Metric::Misrouted.kind(), labels.stat(Metric::Misrouted, ""));
+        }
         for (endpoint, cohort, traffic) in policy.traffics() {
             for (backend, share) in traffic.shares() {
                 let cohort = cohort.map(|cohort| &*cohort.name);
@@ -57,7 +62,14 @@ impl<P: Publisher> Registry<P> {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1,000,000")]
                 let millionths = (share * 1e6).round() as u64;
                 self.share(&labels, millionths);
+                if policy.counts_responses {
+                    self.good_and_bad(&labels, Metric::Responses);
+                }
             }
+        }
+        for shadow in policy.shadows().filter(|shadow| shadow.callout().is_some()) {
+            let labels = Labels::of_backend(&shadow.endpoint, shadow.cohort.as_deref(), &shadow.entry.backend.name);
+            self.good_and_bad(&labels, Metric::Shadow);
         }
         // A series never ends. The shares that only an earlier policy asked for are 0 now.
         for (number, (id, was_share)) in self.ids.iter().zip(before).enumerate() {
@@ -92,6 +104,12 @@ impl<P: Publisher> Registry<P> {
         self.ids.push(self.publisher.define(kind, &name));
         self.numbers.insert(name, number);
         number
+    }
+
+    fn good_and_bad(&mut self, labels: &Labels, metric: Metric) {
+        for class in [StatusClass::Success, StatusClass::ServerError] {
+            self.number(metric.kind(), labels.stat(metric, class.name()));
+        }
     }
 
     fn share(&mut self, labels: &Labels, millionths: u64) {
@@ -165,6 +183,23 @@ mod tests {
         registry.publish(&policy, "1.2.3");
         assert_eq!(registry.gauge("version=.=1.2.3;.;traffic_policy_policy_info"), Some(policy.hash));
         assert_eq!((registry.gauge_of_share("v1"), registry.gauge_of_share("v2")), (Some(750_000), Some(250_000)));
+    }
+
+    #[test]
+    fn a_policy_in_force_has_the_series_that_alerts_wait_for() {
+        let mut registry = Registry::<Host>::default();
+        let json = br#"{"endpoints": [{"name": "e", "traffic": {"v1": 0.9, "v2": 0.1}, "shadow": {"s": 0.5}}]}"#;
+        registry.publish(&Policy::from_json(json).unwrap().policy, "1");
+        let labels = |backend| Labels::of_backend("e", None, backend);
+        let is_defined = |name: &str| registry.publisher.0.borrow().iter().any(|(known, _)| known == name);
+        for class in ["2xx", "5xx"] {
+            for backend in ["v1", "v2"] {
+                assert!(is_defined(&labels(backend).stat(Metric::Responses, class)), "{backend} {class}");
+            }
+            assert!(is_defined(&labels("s").stat(Metric::Shadow, class)), "{class}");
+        }
+        assert!(is_defined(&Labels::of_endpoint("e").stat(Metric::Misrouted, "")));
+        assert!(!is_defined(&labels("v1").stat(Metric::Responses, "4xx")));
     }
 
     #[test]

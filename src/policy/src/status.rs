@@ -1,6 +1,10 @@
-//! The class of an HTTP status.
+//! The class of a response.
 
-/// The class of an HTTP status: its first digit.
+/// The class of a response: the first digit of its HTTP status.
+///
+/// For a gRPC call it is that of the HTTP status to which
+/// [`google.rpc.Code`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto)
+/// maps the gRPC status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StatusClass {
     /// 100 to 199.
@@ -26,6 +30,16 @@ impl StatusClass {
         Self::ALL.get(class.checked_sub(1)?).copied()
     }
 
+    /// The class of a gRPC status, as its header has it. An unknown one is a server error, as the
+    /// status `UNKNOWN` is.
+    pub fn of_grpc(status: &[u8]) -> Self {
+        match status {
+            b"0" => Self::Success,
+            b"1" | b"3" | b"5" | b"6" | b"7" | b"8" | b"9" | b"10" | b"11" | b"16" => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+
     /// The name of the class, from `1xx` to `5xx`.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,6 +63,18 @@ mod tests {
         }
         for status in [0, 99, 600, u64::MAX] {
             assert_eq!(StatusClass::of(status), None);
+        }
+    }
+
+    #[test]
+    fn the_class_of_a_grpc_status_is_that_of_the_http_status_it_maps_to() {
+        // Of google/rpc/code.proto, by code.
+        const HTTP: [u64; 17] = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+        for (code, http) in HTTP.into_iter().enumerate() {
+            assert_eq!(Some(StatusClass::of_grpc(code.to_string().as_bytes())), StatusClass::of(http), "{code}");
+        }
+        for unknown in ["", "17", "-1", "x", "00", "4294967296"] {
+            assert_eq!(StatusClass::of_grpc(unknown.as_bytes()), StatusClass::ServerError, "{unknown}");
         }
     }
 }

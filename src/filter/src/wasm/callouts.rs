@@ -90,7 +90,7 @@ impl Callouts {
     }
 
     /// Counts the answer to a callout, and discards it.
-    pub(super) fn answered(&mut self, token: u32, num_headers: usize) {
+    pub(super) fn answered(&mut self, token: u32, num_headers: usize, num_trailers: usize) {
         let Some(InFlight { target, is_grpc, life, .. }) = self.in_flight.remove(&token) else { return };
         self.leave(&target);
         let now = host::now();
@@ -98,7 +98,8 @@ impl Callouts {
         if num_headers > 0 {
             let status = host::callout_header(":status").unwrap_or_default();
             let has_service_time = || host::callout_header("x-envoy-upstream-service-time").is_some();
-            answer = Answer::read(&status, is_grpc, has_service_time);
+            let grpc_status = || host::callout_grpc_status(num_trailers > 0);
+            answer = Answer::read(&status, is_grpc, has_service_time, grpc_status);
         }
         let Some(outcome) = life.after(Event::Answered { answer, now }).outcome() else { return };
         if let (Outcome::Answered(_), Life::InFlight { sent, .. }) = (outcome, life) {

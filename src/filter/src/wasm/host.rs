@@ -13,6 +13,8 @@ use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use crate::registry::{MetricId, Publisher};
 use crate::request::Reader;
 
+const GRPC_STATUS: &str = "grpc-status";
+
 /// The request whose headers are being processed. In the request-header phase only.
 pub(super) struct CurrentRequest;
 
@@ -54,6 +56,31 @@ pub(super) fn set_response_header(name: &str, value: &str) {
 pub(super) fn add_response_header(name: &str, value: &str) {
     let result = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value.as_bytes());
     report("add a response header", result);
+}
+
+/// The gRPC status of a response without a body; `None` if it is no gRPC. In the response-header
+/// phase only.
+pub(super) fn grpc_status_of_headers() -> Option<Vec<u8>> {
+    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten();
+    let status = header(GRPC_STATUS)?;
+    header("content-type").is_some_and(|value| is_grpc(&value)).then_some(status)
+}
+
+/// The gRPC status in the trailers of a response. In the response-trailer phase only.
+pub(super) fn grpc_status_of_trailers() -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, GRPC_STATUS).ok().flatten()
+}
+
+/// Whether the response is that of a gRPC call. In the response-header phase and in `on_log` only.
+pub(super) fn response_is_grpc() -> bool {
+    let content_type = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, "content-type").ok().flatten();
+    content_type.is_some_and(|value| is_grpc(&value))
+}
+
+/// Whether the client ended the request. In `on_log` only.
+pub(super) fn was_cancelled() -> bool {
+    let details = property(vec!["response", "code_details"]).unwrap_or_default();
+    details.starts_with(b"downstream_") || details.ends_with(b".remote_reset")
 }
 
 /// Whether the request was forwarded to its cluster. In `on_log` only.
@@ -139,6 +166,15 @@ pub(super) fn callout_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
 }
 
+/// The gRPC status of the answer to a callout, empty if it has none; `None` if the answer is no
+/// gRPC. In `on_http_call_response` only, and only if the answer has headers.
+pub(super) fn callout_grpc_status(has_trailers: bool) -> Option<Vec<u8>> {
+    callout_header("content-type").filter(|value| is_grpc(value))?;
+    let of_trailers = has_trailers
+        .then(|| hostcalls::get_map_value_bytes(MapType::HttpCallResponseTrailers, GRPC_STATUS).ok().flatten());
+    of_trailers.flatten().or_else(|| callout_header(GRPC_STATUS)).or_else(|| Some(Vec::new()))
+}
+
 /// Ends a root context whose `on_done` returned `false`.
 pub(super) fn done() {
     report("end a root context", hostcalls::done());
@@ -177,6 +213,11 @@ pub(super) fn add(metric: MetricId, amount: i64) {
 /// Adds a value to a histogram, or sets a gauge.
 pub(super) fn record(metric: MetricId, value: u64) {
     report("record", hostcalls::record_metric(metric.0, value));
+}
+
+/// Whether this content type is one of gRPC.
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc")
 }
 
 fn property(path: Vec<&str>) -> Option<Vec<u8>> {

@@ -34,9 +34,13 @@ pub(super) struct Http {
     set_cookie: Option<String>,
     /// The copies that are being gathered; `None` without any.
     tee: Option<Tee>,
+    /// Whether the request has a body.
+    has_body: bool,
     /// Whether all of the request has come.
     is_complete: bool,
     had_trailers: bool,
+    /// The gRPC status of the response.
+    grpc_status: Option<Vec<u8>>,
 }
 
 /// A body that is copied while it streams by, and the shadows that receive it.
@@ -55,8 +59,10 @@ impl Http {
             checked: None,
             set_cookie: None,
             tee: None,
+            has_body: false,
             is_complete: false,
             had_trailers: false,
+            grpc_status: None,
         }
     }
 
@@ -108,6 +114,7 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        self.has_body = !end_of_stream;
         self.is_complete = end_of_stream;
         let Some(plugin) = &self.plugin else { return Action::Continue };
         let Some(loaded) = plugins::loaded(plugin) else {
@@ -172,7 +179,11 @@ impl HttpContext for Http {
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        // A gRPC call has a body, and the response to one that fails may have none.
+        if end_of_stream && self.has_body && self.counted.is_some() {
+            self.grpc_status = host::grpc_status_of_headers();
+        }
         if let Some(headers) = &self.headers
             && let Some(name) = &headers.response
             && let Some(backend) = &self.backend
@@ -185,12 +196,19 @@ impl HttpContext for Http {
         Action::Continue
     }
 
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.counted.is_some() {
+            self.grpc_status = host::grpc_status_of_trailers();
+        }
+        Action::Continue
+    }
+
     /// The response is out, so that a copy costs the primary nothing now. The headers are those
     /// that were forwarded.
     fn on_log(&mut self) {
         if let Some((choice, started)) = self.counted.take() {
             let time = host::now().saturating_sub(started).as_millis();
-            choice.ended(host::response_status(), u64::try_from(time).unwrap_or(u64::MAX));
+            choice.ended(choice.class(self.grpc_status.as_deref()), u64::try_from(time).unwrap_or(u64::MAX));
         }
         if let (Some(choice), Some(backend)) = (self.checked.take(), &self.backend)
             && host::was_misrouted(&backend.cluster)

@@ -3,7 +3,7 @@
 //! The labels of a series come from the policy, so that there are no more series than it has names.
 //! A series exists once it has counted something.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
 use policy::shadow::{Outcome, Shadow};
@@ -38,11 +38,14 @@ pub(super) fn publish_contexts(count: u64) {
 #[derive(Debug)]
 pub(super) struct Choice {
     labels: Labels,
+    endpoint: Labels,
     requests: [OnceCell<Option<MetricId>>; Reason::COUNT],
     /// By the first digit of the status; 0 is for requests without a response.
     responses: [OnceCell<Option<MetricId>>; 1 + StatusClass::ALL.len()],
     response_time: OnceCell<Option<MetricId>>,
     misrouted: OnceCell<Option<MetricId>>,
+    /// Whether one of its responses was that of a gRPC call.
+    has_grpc: Cell<bool>,
 }
 
 impl Choice {
@@ -51,10 +54,12 @@ impl Choice {
         let cohort = decision.cohort.map(|cohort| &*cohort.name);
         Self {
             labels: Labels::of_backend(&decision.endpoint.name, cohort, &decision.backend.name),
+            endpoint: Labels::of_endpoint(&decision.endpoint.name),
             requests: Default::default(),
             responses: Default::default(),
             response_time: OnceCell::new(),
             misrouted: OnceCell::new(),
+            has_grpc: Cell::new(false),
         }
     }
 
@@ -66,12 +71,29 @@ impl Choice {
 
     /// Counts a request that went to another cluster than that of its backend.
     pub(super) fn count_misrouted(&self) {
-        add(*self.misrouted.get_or_init(|| define(Metric::Misrouted, &self.labels.endpoint(), "")), 1);
+        add(*self.misrouted.get_or_init(|| define(Metric::Misrouted, &self.endpoint, "")), 1);
     }
 
-    /// Counts the end of a request that was counted. `status` is that of its response (0 for none).
-    pub(super) fn ended(&self, status: u64, milliseconds: u64) {
-        let class = StatusClass::of(status);
+    /// The class of the response to a request that was counted; `None` without a response.
+    /// `grpc_status` is what its headers or trailers have.
+    ///
+    /// Plain responses pay nothing for gRPC: without a gRPC status, the content type is read only
+    /// for backends that have answered a gRPC call before.
+    pub(super) fn class(&self, grpc_status: Option<&[u8]>) -> Option<StatusClass> {
+        if (grpc_status.is_some() || self.has_grpc.get()) && host::response_is_grpc() {
+            self.has_grpc.set(true);
+            return Some(match grpc_status {
+                Some(status) => StatusClass::of_grpc(status),
+                // As gRPC clients see a call that breaks off: CANCELLED, or UNKNOWN.
+                None if host::was_cancelled() => StatusClass::ClientError,
+                None => StatusClass::ServerError,
+            });
+        }
+        StatusClass::of(host::response_status())
+    }
+
+    /// Counts the end of a request that was counted.
+    pub(super) fn ended(&self, class: Option<StatusClass>, milliseconds: u64) {
         if let Some(counter) = self.responses.get(class.map_or(0, |class| class as usize)) {
             let name = class.map_or(NO_RESPONSE, StatusClass::name);
             add(*counter.get_or_init(|| define(Metric::Responses, &self.labels, name)), 1);

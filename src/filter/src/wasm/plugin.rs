@@ -128,9 +128,9 @@ impl Plugin {
     }
 
     /// Counts the answer to a callout. Returns whether it was the last.
-    pub(super) fn answered(&self, token: u32, num_headers: usize) -> bool {
+    pub(super) fn answered(&self, token: u32, num_headers: usize, num_trailers: usize) -> bool {
         let mut callouts = self.callouts.borrow_mut();
-        callouts.answered(token, num_headers);
+        callouts.answered(token, num_headers, num_trailers);
         callouts.is_empty()
     }
 

@@ -48,9 +48,9 @@ impl RootContext for Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, num_headers: usize, _body: usize, num_trailers: usize) {
         let Some(plugin) = &self.plugin else { return };
-        let is_last = plugin.answered(token, num_headers);
+        let is_last = plugin.answered(token, num_headers, num_trailers);
         if is_last && plugins::with(|plugins| plugins.ended(plugin)) {
             host::done();
         }

@@ -23,10 +23,9 @@ impl Labels {
         Self(text)
     }
 
-    /// The label of the endpoint alone.
-    #[must_use]
-    pub fn endpoint(&self) -> Self {
-        Self(self.0.split_inclusive(";.;").take(1).collect())
+    /// The label of an endpoint.
+    pub fn of_endpoint(endpoint: &str) -> Self {
+        Self([Label::Endpoint.key(), "=.=", endpoint, ";.;"].concat())
     }
 
     /// The name of the stat for the series of `metric` with these labels.
@@ -74,7 +73,7 @@ mod tests {
                 "",
                 "endpoint=.=e;.;cohort=.=c;.;backend=.=b;.;traffic_policy_shadow_in_flight",
             ),
-            (&of_cohort.endpoint(), Metric::Misrouted, "", "endpoint=.=e;.;traffic_policy_misrouted_total"),
+            (&Labels::of_endpoint("e"), Metric::Misrouted, "", "endpoint=.=e;.;traffic_policy_misrouted_total"),
             (&Labels::default(), Metric::PolicyInfo, "1.2.3", "version=.=1.2.3;.;traffic_policy_policy_info"),
         ] {
             assert_eq!(labels.stat(metric, value), expected);
