@@ -67,7 +67,7 @@ const MESH: &str = r#"{
     "v1": { "cluster": "outbound|8080|v1|ranker.default.svc.cluster.local" },
     "v2": { "cluster": "outbound|8080|v2|ranker.default.svc.cluster.local" }
   },
-  "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.9, "v2": 0.1 }, "shadow": { "v2": 0.5 } }]
+  "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.9, "v2": 0.1 }, "shadow": { "v2": { "fraction": 0.5, "methods": ["GET", "HEAD"] } } }]
 }"#;
 
 #[test]

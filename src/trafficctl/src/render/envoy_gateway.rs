@@ -32,16 +32,17 @@ pub struct Arguments {
 /// # Errors
 /// [`Error::Wrong`] if the objects can't express the policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
-    arguments.addresses.check(policy)?;
+    let clusters = clusters(policy, document);
+    arguments.addresses.check(&clusters)?;
     mirror::refuse(policy, "an HTTPRoute", "use \"via\": \"callout\"")?;
-    documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy)?])
+    documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy, &clusters)?])
 }
 
-fn route(arguments: &Arguments, policy: &Policy) -> Result<Value, Error> {
+fn route(arguments: &Arguments, policy: &Policy, clusters: &[&str]) -> Result<Value, Error> {
     let header = &*policy.routing_header;
     let removal = json!([{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "remove": [header] } }]);
     let mut rules = Vec::new();
-    for cluster in clusters(policy) {
+    for cluster in clusters {
         let matches = json!([{ "headers": [{ "name": header, "value": cluster }] }]);
         let backends = backends(&arguments.addresses, cluster)?;
         rules.push(json!({ "matches": matches, "filters": removal, "backendRefs": backends }));

@@ -7,6 +7,7 @@ use policy::Policy;
 use serde_json::{Value, json};
 
 use super::address::{Addresses, host_and_port};
+use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
 use super::kubernetes::{Deployment, documents, set};
 use super::mirror;
@@ -92,14 +93,18 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
     let Arguments { deployment, gateway, sidecar, host, routes, addresses, .. } = arguments;
-    addresses.check(policy)?;
+    let clusters = clusters(policy, document);
+    addresses.check(&clusters)?;
     let mut objects = vec![wasm_plugin(arguments, document)];
     match (routes, host) {
         (Routes::VirtualService, Some((host, _))) => {
             let instead = "use \"via\": \"callout\", or --routes envoy-filter";
             mirror::refuse(policy, "a VirtualService", instead)?;
             let gateway = if sidecar.is_some() { "mesh" } else { gateway };
-            objects.extend(virtual_service(policy, &Service { deployment, addresses, host, gateway })?);
+            objects.extend(virtual_service(
+                policy,
+                &Service { deployment, clusters: &clusters, addresses, host, gateway },
+            )?);
         }
         _ if !addresses.clusters.is_empty() => {
             return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));

@@ -1,0 +1,105 @@
+//! Names that are probably a misspelling of another one.
+
+use strsim::damerau_levenshtein;
+
+/// The fewest letters of a part in which a slip is seen. Shorter ones differ on purpose, as in
+/// `model-cpu` and `model-gpu`.
+const SHORTEST: usize = 4;
+
+/// A name, split into the parts that its separators make.
+#[derive(Debug)]
+pub struct Spelling<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// In lower case, without separators.
+    letters: String,
+    /// In lower case, without digits: they number versions.
+    parts: Vec<String>,
+}
+
+impl<'a> Spelling<'a> {
+    /// The spelling of `name`.
+    pub fn of(name: &'a str) -> Self {
+        let lower = name.to_lowercase();
+        let parts = lower.split(|c: char| !c.is_alphanumeric());
+        let without_digits = |part: &str| part.chars().filter(|c| !c.is_ascii_digit()).collect();
+        Self {
+            name,
+            letters: lower.chars().filter(|c| c.is_alphanumeric()).collect(),
+            parts: parts.map(without_digits).collect(),
+        }
+    }
+
+    /// Whether one name is probably a misspelling of the other: each part that differs has a slip
+    /// for each five letters at most, or only the separators differ.
+    ///
+    /// Names that differ in nothing but digits are two versions.
+    pub fn is_near(&self, other: &Self) -> bool {
+        if self.name == other.name {
+            return false;
+        }
+        if self.letters == other.letters {
+            return true;
+        }
+        let mut slips = self.parts.iter().zip(&other.parts).filter(|(part, other)| part != other).peekable();
+        self.parts.len() == other.parts.len()
+            && slips.peek().is_some()
+            && slips.all(|(part, other)| is_slip(part, other))
+    }
+}
+
+/// The most similar of the names of which `name` is probably a misspelling.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let spelling = Spelling::of(name);
+    let near = known.into_iter().filter(|known| spelling.is_near(&Spelling::of(known)));
+    near.min_by_key(|known| damerau_levenshtein(name, known))
+}
+
+fn is_slip(part: &str, other: &str) -> bool {
+    let [length, other_length] = [part, other].map(|part| part.chars().count());
+    let allowed = (length.max(other_length) + 2) / 5;
+    length.min(other_length) + 1 >= SHORTEST
+        && length.max(other_length) >= SHORTEST
+        && length.abs_diff(other_length) <= allowed
+        && damerau_levenshtein(part, other) <= allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_near_and_another_version_is_not() {
+        for (name, other, expected) in [
+            ("rnker-v2", "ranker-v1", true),
+            ("ranker-v2", "ranker-v1", false),
+            ("ranker-v12", "ranker-v1", false),
+            ("canary-2", "canary", false),
+            ("canary2", "canary-2", true),
+            ("model_v2", "model-v2", true),
+            ("Model-v2", "model-v2", true),
+            ("modle", "model", true),
+            ("stabel", "stable", true),
+            ("model-cpu", "model-gpu", false),
+            ("model-eu", "model-us", false),
+            ("model-v1-eu", "model-v1", false),
+            ("prd", "prod", true),
+            ("v1", "v2", false),
+            ("a", "b", false),
+            ("blue", "green", false),
+            ("outbound|8080|v1|model.prod.svc", "outbound|8080|v2|model.prod.svc", false),
+            ("outbound|8080|v1|modle.prod.svc", "outbound|8080|v2|model.prod.svc", true),
+            ("same", "same", false),
+        ] {
+            let [name_spelling, other_spelling] = [name, other].map(Spelling::of);
+            assert_eq!(name_spelling.is_near(&other_spelling), expected, "{name} {other}");
+            assert_eq!(other_spelling.is_near(&name_spelling), expected, "{other} {name}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_most_similar_one() {
+        assert_eq!(nearest("rnker-v2", ["ranker-v1", "ranker-v2", "other"]), Some("ranker-v2"));
+        assert_eq!(nearest("new", ["old", "older"]), None);
+    }
+}
