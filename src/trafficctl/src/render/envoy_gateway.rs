@@ -13,6 +13,9 @@ use super::kubernetes::{Deployment, documents, set};
 use super::mirror;
 use crate::error::Error;
 
+/// The most rules of an HTTPRoute: the limit of the Gateway API.
+const RULES: usize = 16;
+
 /// The options of `render envoy-gateway`.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -41,6 +44,13 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
 fn route(arguments: &Arguments, policy: &Policy, clusters: &[&str]) -> Result<Value, Error> {
     let header = &*policy.routing_header;
     let removal = json!([{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "remove": [header] } }]);
+    if clusters.len() >= RULES {
+        return Err(Error::Wrong(format!(
+            "an HTTPRoute has at most {RULES} rules, one for each cluster and one for other requests, and the policy names \
+             {} clusters: delete the backends that are not needed any more",
+            clusters.len()
+        )));
+    }
     let mut rules = Vec::new();
     for cluster in clusters {
         let matches = json!([{ "headers": [{ "name": header, "value": cluster }] }]);

@@ -52,6 +52,9 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
         refuse_misspelt(value, new_value)?;
     }
     anstream::eprint!("{report}");
+    if let Some(not_json) = &after.not_json {
+        not_json.report();
+    }
     if !target.dry_run {
         locked.replace(&after.text)?;
     }
