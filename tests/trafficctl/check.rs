@@ -191,6 +191,19 @@ fn a_share_too_small_to_show_anything_is_a_warning() {
 }
 
 #[test]
+fn a_backend_that_is_only_listed_needs_its_cluster_too() {
+    let listed = r#"{ "backends": { "next": {}, "renamed": { "cluster": "spare" } },"#;
+    let desk = Desk::with("policy.json", POLICY.replacen('{', listed, 1));
+    let clusters = desk.put("envoy.yaml", "static_resources: { clusters: [{ name: model-v1 }, { name: model-v2 }] }\n");
+    let report = desk.json(["check", "--json", desk.file(), &clusters]);
+    let found: Vec<_> = messages(&report).into_iter().filter(|message| message.contains("no cluster")).collect();
+    let expected = |place: &str, cluster: &str| {
+        format!("{place}: Envoy's configuration has no cluster {cluster:?}; add it, or name one that is there")
+    };
+    assert_eq!(found, [expected("backends.next", "next"), expected("backends.renamed.cluster", "spare")]);
+}
+
+#[test]
 fn a_backend_without_a_cluster_in_envoys_configuration_is_found() {
     let envoy =
         |dynamic: &str| format!("static_resources:\n  clusters:\n  - name: model-v1\n  - name: model-v2-eu\n{dynamic}");

@@ -186,6 +186,12 @@ fn another_new_name_is_a_warning_unless_it_is_listed() {
         assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.stderr.matches(expected).count(), count, "{command}: {ended:?}");
     }
+    // A cluster in the same file confirms the name, also if it is near another one.
+    let envoy = desk.ok(&format!("render envoy {}", desk.file())).replace("name: model-v3\n", "name: modle-v3\n");
+    assert!(envoy.contains("modle-v3"));
+    let envoy = desk.put("envoy.yaml", envoy);
+    let ended = desk.run(&format!("set-traffic ranker model-v1=0.8 modle-v3=0.2 -f {envoy}"));
+    assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
     desk.ok("create-backend model-v4");
     assert_eq!(desk.run("set-traffic ranker model-v1=0.8 model-v4=0.2").stderr, "");
 }

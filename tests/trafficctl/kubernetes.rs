@@ -123,6 +123,18 @@ fn the_output_is_valid_with_each_option() {
 }
 
 #[test]
+fn a_policy_with_more_clusters_than_an_httproute_has_rules_is_refused() {
+    let policy = |count: usize| {
+        let shares: Value = (0..count).map(|n| (format!("v{n}"), json!(if n == 0 { 1 } else { 0 }))).collect();
+        json!({ "endpoints": [{ "name": "e", "traffic": shares }] }).to_string()
+    };
+    let desk = Desk::with("policy.json", policy(15));
+    check(&objects(&desk.ok(&format!("render envoy-gateway {}", desk.file())))).unwrap();
+    let ended = desk.run(&format!("render envoy-gateway {}", desk.put("more.json", policy(16))));
+    assert!(ended.stderr.contains("an HTTPRoute has at most 16 rules"), "{ended:?}");
+}
+
+#[test]
 fn the_models_refuse_invalid_objects() {
     let plugin = |spec: Value| json!({ "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": { "name": "a" }, "spec": spec });
     check(&[plugin(json!({ "url": "oci://a", "phase": "AUTHN" }))]).unwrap();

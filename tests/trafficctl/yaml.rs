@@ -177,6 +177,28 @@ fn an_edit_and_a_rendered_file_quote_what_kubernetes_would_read_differently() {
 }
 
 #[test]
+fn a_null_that_kubernetes_would_drop_is_a_warning_and_is_rendered_as_an_empty_list() {
+    let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "affinity": null }] });
+    let desk = Desk::with("policy.json", policy.to_string());
+    for form in ["istio", "envoy-gateway"] {
+        let rendered = desk.ok(&format!("render {form} {}", desk.file()));
+        assert!(
+            rendered.contains("affinity:") && rendered.contains("keys: []") && !rendered.contains("null"),
+            "{rendered}"
+        );
+    }
+    for form in ["json", "ecds", "envoy"] {
+        assert!(desk.ok(&format!("render {form} {}", desk.file())).contains("\"affinity\": null"), "{form}");
+    }
+    let manifest = desk.put("plugin.yaml", plugin("{ a: 1 }") + "      affinity: null\n");
+    let report = desk.json(["check", "--json", &manifest]);
+    let expected = "endpoints[0].affinity: `kubectl apply` drops a member that is null, so the filter would use its \
+                    default keys; write {\"keys\": []}";
+    assert_eq!((&report["findings"][0]["message"], &report["errors"]), (&json!(expected), &json!(0)));
+    assert_eq!(desk.json(["check", "--json", desk.file()])["findings"], json!([]));
+}
+
+#[test]
 fn an_alias_in_the_way_of_a_change_is_named_with_its_line() {
     let shared =
         |of_f: &str| format!("{}    - name: f\n      route: /f\n      traffic: {of_f}\n", plugin("&t { a: 1 }"));

@@ -30,11 +30,20 @@ impl<'a> Spelling<'a> {
         }
     }
 
+    /// The most similar of the names of which this one is probably a misspelling.
+    pub fn nearest<'k, 's>(&self, known: impl IntoIterator<Item = &'s Spelling<'k>>) -> Option<&'k str>
+    where
+        'k: 's,
+    {
+        let near = known.into_iter().filter(|known| self.is_near(known)).map(|known| known.name);
+        near.min_by_key(|known| damerau_levenshtein(self.name, known))
+    }
+
     /// Whether one name is probably a misspelling of the other: each part that differs has a slip
     /// for each five letters at most, or only the separators differ.
     ///
     /// Names that differ in nothing but digits are two versions.
-    pub fn is_near(&self, other: &Self) -> bool {
+    fn is_near(&self, other: &Self) -> bool {
         if self.name == other.name {
             return false;
         }
@@ -50,9 +59,8 @@ impl<'a> Spelling<'a> {
 
 /// The most similar of the names of which `name` is probably a misspelling.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let spelling = Spelling::of(name);
-    let near = known.into_iter().filter(|known| spelling.is_near(&Spelling::of(known)));
-    near.min_by_key(|known| damerau_levenshtein(name, known))
+    let known: Vec<_> = known.into_iter().map(Spelling::of).collect();
+    Spelling::of(name).nearest(&known)
 }
 
 fn is_slip(part: &str, other: &str) -> bool {

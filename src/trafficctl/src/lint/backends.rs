@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::advice::{Advice, did_you_mean};
 use crate::document::outline::{Mention, cluster_of, is_listed, members};
-use crate::spelling::{Spelling, nearest};
+use crate::spelling::Spelling;
 use policy::{Finding, Kind, Place};
 
 type Mentions<'a> = BTreeMap<&'a str, Vec<Mention>>;
@@ -36,9 +36,8 @@ pub fn misspelt(document: &Value, mentions: &Mentions<'_>) -> Vec<Advice> {
     for (n, spelling) in alone.iter().enumerate() {
         // Of two that are alone, one warning is enough.
         let others = others.iter().chain(alone.iter().take(n));
-        let near = others.filter(|other| spelling.is_near(other)).map(|other| other.name);
         let place = mentions.get(spelling.name).and_then(|places| places.first());
-        if let (Some(near), Some(mention)) = (nearest(spelling.name, near), place) {
+        if let (Some(near), Some(mention)) = (spelling.nearest(others), place) {
             let problem = format!("the backend {:?} is named only here, and {near:?} is near it", spelling.name);
             let remedy = "check the spelling, or list it under `backends`";
             let finding = Finding::warning(Kind::NamedOnce, mention.place.clone(), problem, remedy);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::address::{Address, Addresses, subset};
 use super::clusters::{clusters, fallback};
-use super::kubernetes::{Deployment, documents, set};
+use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use crate::error::Error;
 
@@ -105,7 +105,7 @@ fn extension_policy(deployment: &Deployment, document: &Value) -> Value {
                 "rootID": "traffic-policy",
                 "failOpen": false,
                 "code": { "type": "Image", "image": image },
-                "config": document,
+                "config": without_nulls(document),
             }],
         },
     })

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::address::{Addresses, host_and_port};
 use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
-use super::kubernetes::{Deployment, documents, set};
+use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use super::virtual_service::{Service, virtual_service};
 use crate::error::Error;
@@ -136,7 +136,7 @@ fn wasm_plugin(arguments: &Arguments, document: &Value) -> Value {
         "pluginName": "traffic-policy",
         "failStrategy": "FAIL_RELOAD",
         "match": [{ "mode": "CLIENT" }],
-        "pluginConfig": document,
+        "pluginConfig": without_nulls(document),
     });
     if let Some(digest) = &deployment.sha256 {
         set(&mut spec, "sha256", json!(digest));

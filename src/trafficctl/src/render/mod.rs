@@ -65,6 +65,11 @@ impl Form {
         }
     }
 
+    /// Whether the policy is a value of a manifest, rather than JSON text.
+    fn is_manifest(&self) -> bool {
+        matches!(self, Self::Istio(_) | Self::EnvoyGateway(_))
+    }
+
     /// Whether the configuration has the policy in it.
     fn has_policy(&self) -> bool {
         match self {
@@ -92,7 +97,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }?;
     if form.has_policy() {
         let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;
-        if rendered.only_policy()?.value.as_ref() != Some(&document) {
+        let expected = if form.is_manifest() { kubernetes::without_nulls(&document) } else { document };
+        if rendered.only_policy()?.value.as_ref() != Some(&expected) {
             return Err(Error::Wrong("the layout of the policy can't be rendered: write it in another way".to_owned()));
         }
     }

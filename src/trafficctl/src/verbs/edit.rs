@@ -41,7 +41,7 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
     let new = after.only_policy()?;
     let new_value = new.value.as_ref().unwrap_or(value);
     let mut findings = new_findings(old, new);
-    findings.extend(new_backends(value, new_value));
+    findings.extend(new_backends(value, new_value, &before.proxy.clusters));
     let report = report::text(&after, new, &findings);
     let Some(policy) = new.policy() else {
         let path = path.display().to_string();
@@ -49,7 +49,7 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
         return Err(Error::Refused(report + &message));
     };
     if !target.new {
-        refuse_misspelt(value, new_value)?;
+        refuse_misspelt(value, new_value, &before.proxy.clusters)?;
     }
     anstream::eprint!("{report}");
     if let Some(not_json) = &after.not_json {

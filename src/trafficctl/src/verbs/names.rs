@@ -20,14 +20,19 @@ enum Sort {
     Cohort,
 }
 
-/// Refuses new names that are near a name that the policy had before.
+/// Refuses new names that are near a name that the policy had before, except for backends with one
+/// of the clusters in `clusters`, which are those that the same file defines.
 ///
 /// # Errors
 /// [`Error::Wrong`] for the first of them.
-pub fn refuse_misspelt(old: &Value, new: &Value) -> Result<(), Error> {
+pub fn refuse_misspelt(old: &Value, new: &Value, clusters: &BTreeSet<String>) -> Result<(), Error> {
     for sort in [Sort::Backend, Sort::Cluster, Sort::Endpoint, Sort::Cohort] {
         let known = sort.names(old);
-        for name in sort.names(new).difference(&known) {
+        let is_there = |name: &str| match sort {
+            Sort::Backend | Sort::Cluster => clusters.contains(cluster_of(new, name)),
+            Sort::Endpoint | Sort::Cohort => false,
+        };
+        for name in sort.names(new).difference(&known).filter(|name| !is_there(name)) {
             if let Some(near) = nearest(name, known.iter().copied()) {
                 let sort = sort.in_words();
                 return Err(Error::Wrong(format!(
@@ -40,12 +45,13 @@ pub fn refuse_misspelt(old: &Value, new: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of each new backend that is not listed: nothing else confirms that its name is meant.
-pub fn new_backends(old: &Value, new: &Value) -> Vec<Advice> {
+/// Warns of each new backend that is not listed and whose cluster is not in `clusters`: nothing else
+/// confirms that its name is meant.
+pub fn new_backends(old: &Value, new: &Value, clusters: &BTreeSet<String>) -> Vec<Advice> {
     let known = Sort::Backend.names(old);
     let mentions = mentions(new);
     let listed: BTreeSet<_> = members(new, "backends").map(|(name, _)| name.as_str()).collect();
-    let is_new = |name: &&str| !known.contains(name) && !listed.contains(name);
+    let is_new = |name: &&str| !known.contains(name) && !listed.contains(name) && !clusters.contains(*name);
     let places = mentions.iter().filter(|(name, _)| is_new(name));
     let warning = |(name, place): (&str, &Place)| {
         let problem = format!("the policy has had no backend {name:?} so far");
