@@ -13,8 +13,16 @@ pub struct Spelling<'a> {
     pub name: &'a str,
     /// In lower case, without separators.
     letters: String,
-    /// In lower case, without digits: they number versions.
-    parts: Vec<String>,
+    parts: Vec<Part>,
+}
+
+/// A part of a name, in lower case, without digits: they number versions.
+#[derive(Debug)]
+struct Part {
+    letters: String,
+    length: usize,
+    /// A bit for each letter that occurs, a to z; the other characters share some.
+    set: u32,
 }
 
 impl<'a> Spelling<'a> {
@@ -22,12 +30,8 @@ impl<'a> Spelling<'a> {
     pub fn of(name: &'a str) -> Self {
         let lower = name.to_lowercase();
         let parts = lower.split(|c: char| !c.is_alphanumeric());
-        let without_digits = |part: &str| part.chars().filter(|c| !c.is_ascii_digit()).collect();
-        Self {
-            name,
-            letters: lower.chars().filter(|c| c.is_alphanumeric()).collect(),
-            parts: parts.map(without_digits).collect(),
-        }
+        let parts = parts.map(Part::of).collect();
+        Self { name, letters: lower.chars().filter(|c| c.is_alphanumeric()).collect(), parts }
     }
 
     /// The most similar of the names of which this one is probably a misspelling.
@@ -50,10 +54,11 @@ impl<'a> Spelling<'a> {
         if self.letters == other.letters {
             return true;
         }
-        let mut slips = self.parts.iter().zip(&other.parts).filter(|(part, other)| part != other).peekable();
+        let mut slips =
+            self.parts.iter().zip(&other.parts).filter(|(part, other)| part.letters != other.letters).peekable();
         self.parts.len() == other.parts.len()
             && slips.peek().is_some()
-            && slips.all(|(part, other)| is_slip(part, other))
+            && slips.all(|(part, other)| part.is_slip(other))
     }
 }
 
@@ -63,13 +68,24 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     Spelling::of(name).nearest(&known)
 }
 
-fn is_slip(part: &str, other: &str) -> bool {
-    let [length, other_length] = [part, other].map(|part| part.chars().count());
-    let allowed = (length.max(other_length) + 2) / 5;
-    length.min(other_length) + 1 >= SHORTEST
-        && length.max(other_length) >= SHORTEST
-        && length.abs_diff(other_length) <= allowed
-        && damerau_levenshtein(part, other) <= allowed
+impl Part {
+    fn of(part: &str) -> Self {
+        let letters: String = part.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let set = letters.chars().fold(0, |set, c| set | 1 << (u32::from(c) % 32));
+        Self { length: letters.chars().count(), set, letters }
+    }
+
+    fn is_slip(&self, other: &Self) -> bool {
+        let (shorter, longer) = (self.length.min(other.length), self.length.max(other.length));
+        let allowed = (longer + 2) / 5;
+        // A letter in place of another changes two bits at most: most names differ in more.
+        let differ_little = (self.set ^ other.set).count_ones() as usize <= 2 * allowed;
+        shorter + 1 >= SHORTEST
+            && longer >= SHORTEST
+            && longer - shorter <= allowed
+            && differ_little
+            && damerau_levenshtein(&self.letters, &other.letters) <= allowed
+    }
 }
 
 #[cfg(test)]
