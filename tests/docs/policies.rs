@@ -2,8 +2,8 @@
 
 use policy::Policy;
 
-use super::assert_none;
 use super::page::Page;
+use super::{TRAFFICCTL, assert_none};
 
 /// The policy of a block: the block itself, or an endpoint with it as a member.
 pub fn policy_of(block: &str) -> String {
@@ -29,6 +29,24 @@ fn json_blocks_are_policies() {
         }
     }
     assert!(count >= 9, "{count} blocks");
+    assert_none(wrong);
+}
+
+#[test]
+fn json_blocks_pass_the_check_that_denies_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.json");
+    let file = file.to_str().unwrap();
+    let mut wrong = Vec::new();
+    for page in Page::all() {
+        for block in page.blocks().into_iter().filter(|block| block.language == "json") {
+            std::fs::write(file, policy_of(&block.text)).unwrap();
+            let ended = TRAFFICCTL.run(["check", "--deny-warnings", file]);
+            if ended.status != Some(0) {
+                wrong.push(format!("{}: {}", page.at(block.number), ended.stderr));
+            }
+        }
+    }
     assert_none(wrong);
 }
 

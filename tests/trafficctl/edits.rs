@@ -134,9 +134,66 @@ fn only_new_warnings_are_shown() {
         { "name": "b", "route": "/b", "traffic": { "v1": 1 } }] }"#;
     let desk = Desk::with("policy.json", text);
     let warnings = |command: &str| desk.run(command).stderr.matches("warning: ").count();
-    assert_eq!(warnings("shadow-traffic b s2 0.5"), 1);
+    // The shadow is unsafe, and its backend is new.
+    assert_eq!(warnings("shadow-traffic b s2 0.5"), 2);
     assert_eq!(warnings("create-endpoint c --route /c --backend v1 --before a"), 0);
-    assert_eq!(warnings("set-traffic a v2=1"), 0);
+    assert_eq!(warnings("set-traffic a v1=0.5 s2=0.5"), 0);
+    assert_eq!(warnings("set-traffic a v2=1"), 1);
+}
+
+#[test]
+fn a_new_name_that_is_near_a_known_one_is_refused_without_new() {
+    let cohorts = r#""cohorts": [{ "name": "beta", "match": {}, "traffic": { "stable": 1, "retired": 0 } }]"#;
+    let policy = POLICY.replace("model-", "ranker-").replace("\"route\": \"/rank\"", cohorts);
+    let desk = Desk::with("policy.json", &policy);
+    for (command, sort, name, near) in [
+        ("set-traffic ranker ranker-v1=80 rnker-v2=20", "backend", "rnker-v2", "ranker-v2"),
+        ("set-traffic ranker ranker-v1=80 ranker_v2=20", "backend", "ranker_v2", "ranker-v2"),
+        ("set-traffic ranker --cohort beta stabel=1", "backend", "stabel", "stable"),
+        ("set-traffic ranker ranker-v1=80 retierd=20", "backend", "retierd", "retired"),
+        ("shadow-traffic ranker rankr-v3 0", "shadow", "rankr-v3", ""),
+        ("shadow-traffic ranker rankr-v3 0.5 --method GET", "backend", "rankr-v3", "ranker-v1"),
+        ("create-backend sable", "backend", "sable", "stable"),
+        ("create-backend new --cluster stabl", "cluster", "stabl", "stable"),
+        ("create-endpoint search --route /search sable=1", "backend", "sable", "stable"),
+        ("create-endpoint rankers --route /search --backend stable", "endpoint", "rankers", "ranker"),
+    ] {
+        let ended = desk.run(command);
+        assert_eq!((ended.status, &*desk.text()), (Some(1), &*policy), "{command}: {ended:?}");
+        if near.is_empty() {
+            assert!(ended.stderr.contains("unknown shadow"), "{ended:?}");
+            continue;
+        }
+        let expected = format!(
+            "error: not changed: the policy has had no {sort} {name:?} so far: did you mean {near:?}? (--new adds {name:?})\n"
+        );
+        assert_eq!(ended.stderr, expected, "{command}");
+        assert_eq!(desk.run(&format!("{command} --new --dry-run")).status, Some(0), "{command}");
+    }
+}
+
+#[test]
+fn another_new_name_is_a_warning_unless_it_is_listed() {
+    let desk = Desk::with("policy.json", POLICY);
+    let expected = "warning: endpoints[0].traffic.model-v3: the policy has had no backend \"model-v3\" so far; check \
+                    that Envoy has the cluster \"model-v3\": without it, its requests get 503";
+    for (command, count) in [
+        ("set-traffic ranker model-v1=0.8 model-v2=0.2", 0),
+        ("set-traffic ranker model-v1=0.8 model-v3=0.2", 1),
+        ("set-traffic ranker model-v1=0.8 model-v3=0.2", 0),
+    ] {
+        let ended = desk.run(command);
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        assert_eq!(ended.stderr.matches(expected).count(), count, "{command}: {ended:?}");
+    }
+    // A cluster in the same file confirms the name, also if it is near another one.
+    let envoy = desk.ok(&format!("render envoy {}", desk.file())).replace("name: model-v3\n", "name: modle-v3\n");
+    assert!(envoy.contains("modle-v3"));
+    let envoy = desk.put("envoy.yaml", envoy);
+    let ended = desk.run(&format!("set-traffic ranker model-v1=0.8 modle-v3=0.2 -f {envoy}"));
+    assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
+    desk.ok("create-backend model-v4");
+    assert_eq!(desk.run("set-traffic ranker model-v1=0.8 model-v4=0.2").stderr, "");
 }
 
 #[test]

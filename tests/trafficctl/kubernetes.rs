@@ -67,7 +67,7 @@ const MESH: &str = r#"{
     "v1": { "cluster": "outbound|8080|v1|ranker.default.svc.cluster.local" },
     "v2": { "cluster": "outbound|8080|v2|ranker.default.svc.cluster.local" }
   },
-  "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.9, "v2": 0.1 }, "shadow": { "v2": 0.5 } }]
+  "endpoints": [{ "name": "ranker", "route": "/rank", "traffic": { "v1": 0.9, "v2": 0.1 }, "shadow": { "v2": { "fraction": 0.5, "methods": ["GET", "HEAD"] } } }]
 }"#;
 
 #[test]
@@ -120,6 +120,18 @@ fn the_output_is_valid_with_each_option() {
     assert_eq!(of_gateway[2]["spec"]["subsets"].as_array().unwrap().len(), 2);
     all.extend(of_gateway);
     check(&all).unwrap();
+}
+
+#[test]
+fn a_policy_with_more_clusters_than_an_httproute_has_rules_is_refused() {
+    let policy = |count: usize| {
+        let shares: Value = (0..count).map(|n| (format!("v{n}"), json!(if n == 0 { 1 } else { 0 }))).collect();
+        json!({ "endpoints": [{ "name": "e", "traffic": shares }] }).to_string()
+    };
+    let desk = Desk::with("policy.json", policy(15));
+    check(&objects(&desk.ok(&format!("render envoy-gateway {}", desk.file())))).unwrap();
+    let ended = desk.run(&format!("render envoy-gateway {}", desk.put("more.json", policy(16))));
+    assert!(ended.stderr.contains("an HTTPRoute has at most 16 rules"), "{ended:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod store;
 mod top;
 mod tour;
 mod users;
+mod yaml;
 
 use std::path::PathBuf;
 

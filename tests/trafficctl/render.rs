@@ -1,6 +1,6 @@
 //! `render`: the output is valid, contains the policy, and runs.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::bootstrap::connection_manager;
 use testbed::cargo::build_wasm;
@@ -184,4 +184,37 @@ async fn the_rendered_proxy_serves() {
         assert_eq!(served_by(&client.get("/rank", &headers).await.unwrap()), Some("model-v1"));
     }
     assert_eq!(named(&backends, "model-v2").count(), 0);
+}
+
+#[test]
+fn a_backend_that_gets_nothing_now_has_its_cluster_and_its_route() {
+    // The next change may give it a share: of 0, a fraction of 0, only in a cohort, only listed.
+    let policy = json!({
+        "backends": { "listed": {}, "renamed": { "cluster": "spare" } },
+        "endpoints": [{
+            "name": "e", "traffic": { "a": 1, "b": 0 }, "shadow": { "s": 0, "o": { "fraction": 0, "timeout_ms": 9 } },
+            "cohorts": [{ "name": "c", "match": {}, "traffic": { "d": 0, "a": 1 }, "shadow": { "t": 0 } }],
+        }],
+    });
+    let all = ["a", "b", "d", "listed", "o", "s", "spare", "t"];
+    let desk = Desk::with("policy.json", policy.to_string());
+    let addresses: String = all.iter().map(|cluster| format!(" --cluster {cluster}=host-{cluster}:80")).collect();
+    let objects = |command: &str| -> Vec<Value> {
+        let rendered = desk.ok(&format!("render {command} {}{addresses}", desk.file()));
+        rendered.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+    };
+    let sorted = |names: Vec<&Value>| {
+        let mut names: Vec<_> = names.into_iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    let envoy = objects("envoy");
+    let clusters = envoy[0]["static_resources"]["clusters"].as_array().unwrap();
+    assert_eq!(sorted(clusters.iter().map(|cluster| &cluster["name"]).collect()), all);
+    let istio = objects("istio --routes virtual-service --host e.example:80");
+    let routes = istio[1]["spec"]["http"].as_array().unwrap();
+    assert_eq!(sorted(routes.iter().map(|route| &route["name"]).collect()), all);
+    let gateway = objects("envoy-gateway");
+    let rules = gateway[1]["spec"]["rules"].as_array().unwrap();
+    assert_eq!(sorted(rules.iter().map(|rule| &rule["matches"][0]["headers"][0]["value"]).collect()), all);
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use anstyle::Style;
 use serde_json::{Value, json};
 
 use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
+use crate::document::not_json::NotJson;
 use crate::document::steering::Steering;
 use crate::error::{Error, Status};
-use crate::terminal::{ERROR, WARNING, complain, say};
+use crate::terminal::{ERROR, NOTE, WARNING, complain, say};
 use crate::{lint, report};
 use policy::Severity;
 
@@ -63,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mirrors = steering.mirrors();
     let context = lint::Context { clusters, mirrors, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
+        if let Some(not_json) = &file.not_json {
+            summary.about_not_json(file, not_json);
+        }
         for policy in &file.policies {
             summary.about_policy(file, policy, &lint::findings(policy, &context));
         }
@@ -122,7 +127,9 @@ impl Summary {
             Ok(file) => Some(file),
             Err(error) => {
                 self.is_unreadable |= error.status() == Status::Unusable;
-                self.about_file(path, Severity::Error, &error.to_string());
+                // The message names the file.
+                self.add(path, Severity::Error.name(), ERROR, &error.to_string());
+                self.count(Severity::Error, 1);
                 None
             }
         }
@@ -130,14 +137,26 @@ impl Summary {
 
     /// Reports something about a whole file.
     fn about_file(&mut self, path: &Path, severity: Severity, message: &str) {
-        let level = severity.name();
+        let style = if severity == Severity::Error { ERROR } else { WARNING };
         self.count(severity, 1);
+        let message = if self.is_json { message.to_owned() } else { format!("{}: {message}", path.display()) };
+        self.add(path, severity.name(), style, &message);
+    }
+
+    /// Reports a policy that the filter does not take as it is: an error, unless the name of the
+    /// file says that it is YAML.
+    fn about_not_json(&mut self, file: &PolicyFile, not_json: &NotJson) {
+        let (level, style) = if not_json.is_surprise { ("error", ERROR) } else { ("note", NOTE) };
+        self.errors += usize::from(not_json.is_surprise);
+        self.add(&file.path, level, style, &not_json.message);
+    }
+
+    fn add(&mut self, path: &Path, level: &str, style: Style, message: &str) {
         if self.is_json {
             self.findings
                 .push(json!({ "file": path.to_string_lossy(), "level": level, "message": message, "places": [] }));
         } else {
-            let style = if severity == Severity::Error { ERROR } else { WARNING };
-            complain(style, level, &format!("{}: {message}", path.display()));
+            complain(style, level, message);
             eprintln!();
         }
     }

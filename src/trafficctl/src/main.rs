@@ -14,6 +14,7 @@ mod render;
 mod report;
 mod request;
 mod simulate;
+mod spelling;
 mod table;
 mod terminal;
 mod top;

@@ -14,12 +14,23 @@ use crate::terminal::{escaped, report_escaped};
 /// How many findings are shown of one policy.
 const SHOWN: usize = 50;
 
-/// The valid policy of a file that has only one.
+/// The valid policy of a file that has only one. Warns if the filter would refuse the file itself.
+///
+/// # Errors
+/// Those of [`source_policy`].
+pub fn valid_policy(file: &PolicyFile) -> Result<&Policy, Error> {
+    if let Some(not_json) = file.not_json.as_ref().filter(|not_json| not_json.is_surprise) {
+        not_json.report();
+    }
+    source_policy(file)
+}
+
+/// The valid policy of a file that has only one, also if that is in YAML.
 ///
 /// # Errors
 /// [`Error::Refused`] with a report if it is not valid, and the errors of
 /// [`PolicyFile::only_policy`].
-pub fn valid_policy(file: &PolicyFile) -> Result<&Policy, Error> {
+pub fn source_policy(file: &PolicyFile) -> Result<&Policy, Error> {
     let policy = file.only_policy()?;
     match &policy.verdict {
         Ok(parsed) => Ok(&parsed.policy),

@@ -20,6 +20,9 @@ pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The style of the word `warning`.
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
+/// The style of the word `note`.
+pub const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+
 /// Something that can be printed: see [`Shown`].
 pub trait Show {
     /// Writes it without control characters from outside.
@@ -63,6 +66,11 @@ pub fn print_document(text: &str) {
 /// Prints a warning on standard error.
 pub fn warn(message: &str) {
     complain(WARNING, "warning", message);
+}
+
+/// Prints a note on standard error.
+pub fn note(message: &str) {
+    complain(NOTE, "note", message);
 }
 
 /// Prints a message on standard error, after a word in a style.

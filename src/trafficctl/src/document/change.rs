@@ -24,6 +24,13 @@ impl Change {
         Self::Set(place, value.into())
     }
 
+    /// The place that changes, or the list that gets an element.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Set(place, _) | Self::Insert(place, ..) | Self::Remove(place) => place,
+        }
+    }
+
     /// Makes the change to `policy`; `None` if the policy has no such place.
     pub fn apply(&self, policy: &mut Value) -> Option<()> {
         match self {

@@ -8,12 +8,13 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use yaml_edit::{Document, Mapping, MappingEntry, Sequence, YamlNode};
 
+use super::alias::{self, Alias};
 use super::change::Change;
 use super::embedded::Form;
 use super::file::{Judged, PolicyFile};
 use super::lines::{end_of_line, indent_of, splice, start_with_comments};
 use super::one_line::one_line;
-use super::{flow, tree};
+use super::{dialect, flow, tree};
 use crate::error::Error;
 use policy::Step;
 
@@ -27,14 +28,35 @@ pub fn edited(file: &PolicyFile, policy: &Judged, value: &Value, changes: &[Chan
     for change in changes {
         change.apply(&mut expected).ok_or_else(|| Error::Wrong(format!("the policy has no place for {change}")))?;
     }
-    let cannot_edit = || {
-        let path = file.path.display();
-        Error::Wrong(format!("the layout of {path} can't be edited: write the policy in block style or as JSON"))
-    };
+    let cannot_edit = || cannot_edit(file, policy, changes);
     let text = edited_text(file, policy, changes).ok_or_else(cannot_edit)?;
     let edited = PolicyFile::parse(&file.path, text)?;
     let new = edited.only_policy().ok().and_then(|policy| policy.value.as_ref());
     if new.is_some_and(|value| is_same(value, &expected)) { Ok(edited) } else { Err(cannot_edit()) }
+}
+
+/// The error about a layout that can't be edited, with the line that is in the way.
+fn cannot_edit(file: &PolicyFile, policy: &Judged, changes: &[Change]) -> Error {
+    let path = file.path.display();
+    let line = |at: usize| file.text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+    if let Form::Value { document, steps } = &policy.form
+        && let Some(node) = tree::find(&file.text, *document, steps)
+    {
+        let alias = changes.first().and_then(|change| alias::on_the_way(&node, change.place().steps(), &file.text));
+        let elsewhere = || alias::first(&tree::find(&file.text, *document, &[])?, &file.text);
+        if let Some(Alias { range, what }) = alias.or_else(elsewhere) {
+            return Error::Wrong(format!(
+                "not changed: {path}:{}: {what} can't be edited in place: write out what it stands for",
+                line(range.start)
+            ));
+        }
+        let start = line(tree::range(&node, &file.text).start);
+        return Error::Wrong(format!(
+            "not changed: {path}:{start}: the layout of the policy can't be edited in place: write it in block style \
+             or as JSON"
+        ));
+    }
+    Error::Wrong(format!("not changed: the layout of {path} can't be edited in place: write the policy as plain JSON"))
 }
 
 /// The text of `file` with `json` in place of its policy.
@@ -96,7 +118,11 @@ fn edit(text: &str, document: usize, steps: &[Step], change: &Change) -> Option<
                 let (whole, entries) = (tree::range(&parent, text), entries(mapping, text)?);
                 return Some(flow::insert(text, &whole, &entries, entries.len(), &entry, ["{ ", " }"]));
             }
-            mapping.set(name.as_str(), &node(value)?);
+            if dialect::needs_quotes(name) && mapping.get(name.as_str()).is_none() {
+                mapping.set(&node(&Value::from(name.as_str()))?, &node(value)?);
+            } else {
+                mapping.set(name.as_str(), &node(value)?);
+            }
         }
         Change::Insert(place, n, value) => {
             let list = tree::walk(&policy, place.steps())?;

@@ -5,10 +5,13 @@ use std::{fs, io};
 
 use policy::{Parsed, Policy, Refused};
 use serde_json::Value;
+use yaml_edit::YamlFile;
 
 use super::embedded::{self, Form, has_endpoints};
+use super::not_json::NotJson;
 use super::proxy::Proxy;
-use super::tree;
+use super::tree::{find, range, root, walk};
+use super::{dialect, yaml};
 use crate::error::Error;
 
 /// A file, as it was read. Its policies have been judged, each once.
@@ -21,6 +24,8 @@ pub struct PolicyFile {
     pub policies: Vec<Judged>,
     /// The proxy that the file configures.
     pub proxy: Proxy,
+    /// Why the filter refuses the file itself, if that is a policy in YAML.
+    pub not_json: Option<NotJson>,
 }
 
 /// A policy in a file, with the filter's verdict.
@@ -55,32 +60,42 @@ impl PolicyFile {
     /// [`Error::Wrong`] if the file should be YAML by its name, and is not.
     pub fn parse(path: &Path, text: String) -> Result<Self, Error> {
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let json = serde_json::from_str(&text);
-        let is_json = json.is_ok();
-        let documents = match json {
-            Ok(document) => vec![document],
-            Err(_) if is_yaml => yaml_documents(path, &text)?,
+        let (tree, documents) = match serde_json::from_str(&text) {
+            Ok(document) => (None, vec![document]),
             // YAML under another name. Text that starts with a brace is meant to be JSON.
-            Err(_) => match yaml_documents(path, &text) {
-                Ok(documents) if documents.iter().any(is_carrier) => documents,
-                Ok(documents) if documents.iter().any(has_endpoints) && !text.trim_start().starts_with('{') => {
-                    documents
+            Err(_) => match yaml::read(path, &text) {
+                Ok((tree, documents))
+                    if is_yaml
+                        || documents.iter().any(is_carrier)
+                        || (documents.iter().any(has_endpoints) && !text.trim_start().starts_with('{')) =>
+                {
+                    (Some(tree), documents)
                 }
-                _ => Vec::new(),
+                Err(error) if is_yaml => return Err(error),
+                _ => (None, Vec::new()),
             },
         };
         let mut proxy = Proxy::default();
         documents.iter().for_each(|document| proxy.note(document));
         let found = embedded::find(&documents);
         let mut forms: Vec<_> = found.into_iter().map(|policy| (policy.resource, policy.form)).collect();
+        let mut not_json = None;
         if forms.is_empty() && !documents.iter().any(is_carrier) {
-            let is_yaml = !is_json && (is_yaml || documents.iter().any(has_endpoints));
-            let form = if is_yaml { Form::Value { document: 0, steps: Vec::new() } } else { Form::File };
-            forms.push((String::new(), form));
+            if tree.is_some() {
+                not_json = Some(NotJson::of(path, &text));
+                forms = plain_policies(&documents);
+            } else {
+                forms.push((String::new(), Form::File));
+            }
         }
-        let judge = |(resource, form)| Judged::new(resource, form, &text, &documents);
-        let policies = forms.into_iter().map(judge).collect();
-        Ok(Self { path: path.to_owned(), policies, proxy, text })
+        let policies: Vec<_> = forms
+            .into_iter()
+            .map(|(resource, form)| Judged::new(resource, form, &text, &documents, tree.as_ref()))
+            .collect();
+        match policies.iter().find_map(|policy| policy.template(path, &text)) {
+            Some(error) => Err(error),
+            None => Ok(Self { path: path.to_owned(), policies, proxy, not_json, text }),
+        }
     }
 
     /// The only policy of the file.
@@ -116,10 +131,33 @@ impl PolicyFile {
 }
 
 impl Judged {
-    fn new(resource: String, form: Form, text: &str, documents: &[Value]) -> Self {
+    fn new(resource: String, form: Form, text: &str, documents: &[Value], tree: Option<&YamlFile>) -> Self {
         let value = form.value(documents);
-        let verdict = Policy::from_json(&form.json(text, value.as_ref()));
+        let mut verdict = Policy::from_json(&form.json(text, value.as_ref()));
+        if let (Form::Value { document, steps }, Some(tree), Some(value)) = (&form, tree, &value) {
+            let node = tree.documents().nth(*document).and_then(|document| walk(&root(&document)?, steps));
+            let errors = node.map(|node| dialect::errors(&node, value)).unwrap_or_default();
+            if !errors.is_empty() {
+                let others = verdict.err().map(|refused| refused.0).unwrap_or_default();
+                verdict = Err(Refused(errors.into_iter().chain(others).collect()));
+            }
+        }
         Self { resource, form, value, verdict }
+    }
+
+    /// The error about a policy that is a template in JSON.
+    fn template(&self, path: &Path, text: &str) -> Option<Error> {
+        match &self.form {
+            Form::File => yaml::json_template(path, text, 0),
+            Form::Text { document, steps, json, .. } if self.verdict.is_err() => {
+                let start = find(text, *document, steps).map_or(0, |node| range(&node, text).start);
+                let written = text.get(start..)?;
+                // A block has its first line below its header.
+                let before = text.get(..start)?.matches('\n').count() + usize::from(written.starts_with('|'));
+                yaml::json_template(path, json, before)
+            }
+            _ => None,
+        }
     }
 
     /// The policy, if it is valid.
@@ -128,17 +166,16 @@ impl Judged {
     }
 }
 
-fn yaml_documents(path: &Path, text: &str) -> Result<Vec<Value>, Error> {
-    let parse = |document: yaml_edit::Document| {
-        serde_saphyr::from_str(&document.to_string()).map_err(|error| {
-            // The first line has the position and the problem, the others show the text.
-            let error = error.to_string();
-            let line = error.lines().next().unwrap_or_default();
-            let line = line.strip_prefix("error: ").unwrap_or(line);
-            Error::Wrong(format!("{} is not YAML: {line}", path.display()))
-        })
-    };
-    tree::parse(text)?.documents().map(parse).collect()
+/// The policies of a YAML file whose documents are policies themselves.
+fn plain_policies(documents: &[Value]) -> Vec<(String, Form)> {
+    let with_endpoints: Vec<_> =
+        (0..documents.len()).filter(|n| documents.get(*n).is_some_and(has_endpoints)).collect();
+    let form = |document| Form::Value { document, steps: Vec::new() };
+    match with_endpoints.as_slice() {
+        [] => vec![(String::new(), form(0))],
+        [only] => vec![(String::new(), form(*only))],
+        several => several.iter().map(|n| (format!("document {}", n + 1), form(*n))).collect(),
+    }
 }
 
 /// Whether a document carries policies, rather than being one.

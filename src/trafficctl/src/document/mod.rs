@@ -1,7 +1,9 @@
 //! Files that hold a policy: how they are read, searched, edited and replaced.
 
+mod alias;
 mod attributes;
 pub mod change;
+mod dialect;
 pub mod edit;
 pub mod embedded;
 pub mod file;
@@ -9,6 +11,7 @@ mod flow;
 pub mod lines;
 mod link;
 mod lock;
+pub mod not_json;
 pub mod one_line;
 pub mod outline;
 mod proxy;
@@ -17,3 +20,4 @@ pub mod steering;
 pub mod store;
 pub mod tree;
 mod typed;
+mod yaml;

@@ -35,6 +35,12 @@ pub fn is_listed(policy: &Value, backend: &str) -> bool {
     policy.get("backends").is_some_and(|backends| backends.get(backend).is_some())
 }
 
+/// The cluster of a backend: the one in the list of backends, or the one with the backend's name.
+pub fn cluster_of<'a>(policy: &'a Value, backend: &'a str) -> &'a str {
+    let listed = policy.get("backends").and_then(|backends| backends.get(backend));
+    listed.and_then(|listed| listed.get("cluster")?.as_str()).unwrap_or(backend)
+}
+
 /// The endpoints and the cohorts, each with its place.
 pub fn plans(policy: &Value) -> impl Iterator<Item = (Place, &Value)> {
     list(policy, "endpoints").enumerate().flat_map(|(n, endpoint)| {

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::str::FromStr;
 
-use yaml_edit::{Document, YamlFile, YamlNode};
+use yaml_edit::{Document, YamlError, YamlFile, YamlNode};
 
-use crate::error::Error;
 use policy::Step;
 
 /// The steps of a JSON pointer (RFC 6901), as in `/endpoints/0/name`. A number is an element.
@@ -20,9 +19,9 @@ pub fn pointer(pointer: &str) -> Vec<Step> {
 /// Parses `text`. The tree keeps comments and layout.
 ///
 /// # Errors
-/// [`Error::Wrong`] if the text is not YAML.
-pub fn parse(text: &str) -> Result<YamlFile, Error> {
-    YamlFile::from_str(text).map_err(|error| Error::Wrong(format!("not YAML that can be edited: {error}")))
+/// That of the parser, if the text is not YAML.
+pub fn parse(text: &str) -> Result<YamlFile, YamlError> {
+    YamlFile::from_str(text)
 }
 
 /// The document's value, if it is an object or a list.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::advice::{Advice, did_you_mean};
-use crate::document::outline::{Mention, is_listed, members};
+use crate::document::outline::{Mention, cluster_of, is_listed, members};
+use crate::spelling::Spelling;
 use policy::{Finding, Kind, Place};
 
 type Mentions<'a> = BTreeMap<&'a str, Vec<Mention>>;
@@ -23,21 +24,27 @@ pub fn never_used(document: &Value, mentions: &Mentions<'_>) -> Vec<Advice> {
     unused.map(advice).collect()
 }
 
-/// Warns of the backends that are not listed and have one mention: the name may be misspelt.
-///
-/// All of them make one warning, since a policy may have many.
-pub fn named_once(document: &Value, mentions: &Mentions<'_>) -> Option<Advice> {
-    let is_alone = |(backend, places): &(&&str, &Vec<Mention>)| places.len() == 1 && !is_listed(document, backend);
-    let alone: Vec<_> = mentions.iter().filter(is_alone).collect();
-    let (first, places) = alone.first()?;
-    let names: Vec<_> = alone.iter().map(|(backend, _)| format!("{backend:?}")).collect();
-    let (problem, help) = match names.as_slice() {
-        [only] => (format!("the backend {only} is named only here"), did_you_mean(first, mentions.keys().copied())),
-        _ => (format!("the backends {} are each named only once", names.join(", ")), None),
-    };
-    let remedy = "check the spelling, or list the intended ones under `backends`";
-    let finding = Finding::warning(Kind::NamedOnce, places.first()?.place.clone(), problem, remedy);
-    Some(Advice { finding, help })
+/// Warns of each backend that is not listed, has one mention, and is near the name of another one.
+pub fn misspelt(document: &Value, mentions: &Mentions<'_>) -> Vec<Advice> {
+    let listed = members(document, "backends").map(|(backend, _)| backend.as_str());
+    let names: BTreeSet<_> = mentions.keys().copied().chain(listed).collect();
+    let is_alone =
+        |name: &str| mentions.get(name).is_some_and(|places| places.len() == 1) && !is_listed(document, name);
+    let (alone, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| is_alone(name));
+    let [alone, others] = [alone, others].map(|names| names.into_iter().map(Spelling::of).collect::<Vec<_>>());
+    let mut advice = Vec::new();
+    for (n, spelling) in alone.iter().enumerate() {
+        // Of two that are alone, one warning is enough.
+        let others = others.iter().chain(alone.iter().take(n));
+        let place = mentions.get(spelling.name).and_then(|places| places.first());
+        if let (Some(near), Some(mention)) = (spelling.nearest(others), place) {
+            let problem = format!("the backend {:?} is named only here, and {near:?} is near it", spelling.name);
+            let remedy = "check the spelling, or list it under `backends`";
+            let finding = Finding::warning(Kind::NamedOnce, mention.place.clone(), problem, remedy);
+            advice.push(Advice { finding, help: Some(format!("did you mean {near:?}?")) });
+        }
+    }
+    advice
 }
 
 /// Warns of each cluster that the proxy does not have.
@@ -47,13 +54,17 @@ pub fn unknown_clusters(document: &Value, mentions: &Mentions<'_>, clusters: &BT
         named.push((Place::root().member("default_cluster"), cluster));
     }
     for (backend, places) in mentions {
-        let listed = document.get("backends").and_then(|backends| backends.get(*backend));
-        match (listed.and_then(|listed| listed.get("cluster")?.as_str()), places.first()) {
-            (Some(cluster), _) => {
-                named.push((Place::root().member("backends").member(backend).member("cluster"), cluster));
-            }
-            (None, Some(mention)) => named.push((mention.place.clone(), backend)),
-            (None, None) => (),
+        if let Some(mention) = places.first().filter(|_| !has_cluster(document, backend)) {
+            named.push((mention.place.clone(), backend));
+        }
+    }
+    // Also of a backend that is only listed: the next change may give it a share.
+    for (backend, _) in members(document, "backends") {
+        let place = Place::root().member("backends").member(backend);
+        if has_cluster(document, backend) {
+            named.push((place.member("cluster"), cluster_of(document, backend)));
+        } else if !mentions.contains_key(backend.as_str()) {
+            named.push((place, backend));
         }
     }
     let unknown = named.into_iter().filter(|(_, cluster)| !clusters.contains(*cluster));
@@ -63,4 +74,10 @@ pub fn unknown_clusters(document: &Value, mentions: &Mentions<'_>, clusters: &BT
         Advice { finding, help: did_you_mean(cluster, clusters.iter().map(String::as_str)) }
     };
     unknown.map(advice).collect()
+}
+
+/// Whether the list of backends names a cluster for this one.
+fn has_cluster(document: &Value, backend: &str) -> bool {
+    let listed = document.get("backends").and_then(|backends| backends.get(backend));
+    listed.is_some_and(|listed| listed.get("cluster").is_some())
 }

@@ -1,6 +1,7 @@
 //! Warnings about a valid policy that may not do what its author wants.
 
 mod backends;
+mod nulls;
 mod shadows;
 mod shares;
 mod steering;
@@ -22,8 +23,8 @@ pub struct Context {
     pub mirrors: Option<BTreeSet<String>>,
     /// How many requests an endpoint gets, in a second.
     pub requests_per_second: Option<f64>,
-    /// Whether the policy is being changed. A backend may be unused, or named only once, until the
-    /// next change.
+    /// Whether the policy is being changed. A backend may be unused until the next change,
+    /// and the change itself judges the names that are new.
     pub is_change: bool,
 }
 
@@ -36,6 +37,7 @@ pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     let mut findings: Vec<Advice> = parsed.warnings.iter().cloned().map(Advice::from).collect();
     let Some(document) = &policy.value else { return findings };
     findings.extend(shadows::unsafe_shadows(document).map(Advice::from));
+    findings.extend(nulls::dropped(policy, document).into_iter().map(Advice::from));
     if let Some(mirrors) = &context.mirrors {
         findings.extend(shadows::without_mirror(document, mirrors).map(Advice::from));
     }
@@ -43,7 +45,7 @@ pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     match &context.clusters {
         Some(clusters) => findings.extend(backends::unknown_clusters(document, &mentions, clusters)),
         None if context.is_change => (),
-        None => findings.extend(backends::named_once(document, &mentions)),
+        None => findings.extend(backends::misspelt(document, &mentions)),
     }
     if !context.is_change {
         findings.extend(backends::never_used(document, &mentions));

@@ -2,9 +2,6 @@
 
 use std::str::FromStr;
 
-use policy::Policy;
-
-use super::clusters::clusters;
 use crate::advice::did_you_mean;
 use crate::error::Error;
 
@@ -48,12 +45,11 @@ pub fn host_and_port(text: &str) -> Result<(String, u16), String> {
 }
 
 impl Addresses {
-    /// Checks that the policy names all of these clusters.
+    /// Checks that all of these clusters are among `known`, the clusters of the policy.
     ///
     /// # Errors
-    /// [`Error::Wrong`] for the first that it does not name.
-    pub fn check(&self, policy: &Policy) -> Result<(), Error> {
-        let known = clusters(policy);
+    /// [`Error::Wrong`] for the first that is not.
+    pub fn check(&self, known: &[&str]) -> Result<(), Error> {
         match self.clusters.iter().find(|address| !known.contains(&address.cluster.as_str())) {
             Some(Address { cluster, .. }) => {
                 let names = || format!("it names {}", known.join(", "));

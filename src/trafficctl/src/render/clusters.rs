@@ -3,14 +3,23 @@
 use std::collections::BTreeSet;
 
 use policy::{Backend, Policy};
+use serde_json::Value;
 
+use crate::document::outline::{cluster_of, members, mentions};
 use crate::error::Error;
 
-/// The clusters that the filter may choose, each once, in the order of the policy.
-pub fn clusters(policy: &Policy) -> Vec<&str> {
+/// The clusters of all backends that the policy names, each once, in its order. `document` is the
+/// policy's JSON.
+///
+/// Backends that get nothing at the moment come last: those with a share or a fraction of 0, and
+/// those that are only listed. The next change may give them a share.
+pub fn clusters<'a>(policy: &'a Policy, document: &'a Value) -> Vec<&'a str> {
     let mut known = BTreeSet::new();
-    let of_backends = backends(policy).map(|backend| &*backend.cluster);
-    policy.default_cluster.as_deref().into_iter().chain(of_backends).filter(|cluster| known.insert(*cluster)).collect()
+    let chosen = backends(policy).map(|backend| &*backend.cluster);
+    let listed = members(document, "backends").map(|(backend, _)| backend.as_str());
+    let named = mentions(document).into_keys().chain(listed).map(|backend| cluster_of(document, backend));
+    let all = policy.default_cluster.as_deref().into_iter().chain(chosen).chain(named);
+    all.filter(|cluster| known.insert(*cluster)).collect()
 }
 
 /// All backends that serve requests or get copies.

@@ -43,13 +43,15 @@ pub struct Arguments {
 /// [`Error::Wrong`] if the policy has nothing to route to, or names that the configuration can't
 /// have.
 pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Result<String, Error> {
-    arguments.addresses.check(policy)?;
+    let document = file.only_policy()?.value.clone().unwrap_or_default();
+    let clusters = clusters(policy, &document);
+    arguments.addresses.check(&clusters)?;
     let fallback = fallback(policy)?;
     mirror::check(&policy.routing_header)?;
     // The template has the default names. Headers first: the policy, which is written later, may
     // have the same names.
     let mut text = with_mirrors(&TEMPLATE.replace(ROUTING_HEADER, &policy.routing_header), policy)?;
-    let clusters: String = clusters(policy).into_iter().map(|name| cluster(&arguments.addresses.of(name))).collect();
+    let clusters: String = clusters.into_iter().map(|name| cluster(&arguments.addresses.of(name))).collect();
     text = replace(&text, "/static_resources/clusters", clusters.trim())?;
     let value = "early_header_mutation_extensions/0/typed_config/mutations/0/append/header/value";
     text = replace(&text, &format!("{MANAGER}/{value}"), &scalar(fallback))?;

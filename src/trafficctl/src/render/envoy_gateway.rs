@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 
 use super::address::{Address, Addresses, subset};
 use super::clusters::{clusters, fallback};
-use super::kubernetes::{Deployment, documents, set};
+use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use crate::error::Error;
+
+/// The most rules of an HTTPRoute: the limit of the Gateway API.
+const RULES: usize = 16;
 
 /// The options of `render envoy-gateway`.
 #[derive(clap::Args)]
@@ -32,16 +35,24 @@ pub struct Arguments {
 /// # Errors
 /// [`Error::Wrong`] if the objects can't express the policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
-    arguments.addresses.check(policy)?;
+    let clusters = clusters(policy, document);
+    arguments.addresses.check(&clusters)?;
     mirror::refuse(policy, "an HTTPRoute", "use \"via\": \"callout\"")?;
-    documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy)?])
+    documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy, &clusters)?])
 }
 
-fn route(arguments: &Arguments, policy: &Policy) -> Result<Value, Error> {
+fn route(arguments: &Arguments, policy: &Policy, clusters: &[&str]) -> Result<Value, Error> {
     let header = &*policy.routing_header;
     let removal = json!([{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "remove": [header] } }]);
+    if clusters.len() >= RULES {
+        return Err(Error::Wrong(format!(
+            "an HTTPRoute has at most {RULES} rules, one for each cluster and one for other requests, and the policy names \
+             {} clusters: delete the backends that are not needed any more",
+            clusters.len()
+        )));
+    }
     let mut rules = Vec::new();
-    for cluster in clusters(policy) {
+    for cluster in clusters {
         let matches = json!([{ "headers": [{ "name": header, "value": cluster }] }]);
         let backends = backends(&arguments.addresses, cluster)?;
         rules.push(json!({ "matches": matches, "filters": removal, "backendRefs": backends }));
@@ -94,7 +105,7 @@ fn extension_policy(deployment: &Deployment, document: &Value) -> Value {
                 "rootID": "traffic-policy",
                 "failOpen": false,
                 "code": { "type": "Image", "image": image },
-                "config": document,
+                "config": without_nulls(document),
             }],
         },
     })

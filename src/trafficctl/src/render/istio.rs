@@ -7,8 +7,9 @@ use policy::Policy;
 use serde_json::{Value, json};
 
 use super::address::{Addresses, host_and_port};
+use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
-use super::kubernetes::{Deployment, documents, set};
+use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use super::virtual_service::{Service, virtual_service};
 use crate::error::Error;
@@ -92,14 +93,18 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
     let Arguments { deployment, gateway, sidecar, host, routes, addresses, .. } = arguments;
-    addresses.check(policy)?;
+    let clusters = clusters(policy, document);
+    addresses.check(&clusters)?;
     let mut objects = vec![wasm_plugin(arguments, document)];
     match (routes, host) {
         (Routes::VirtualService, Some((host, _))) => {
             let instead = "use \"via\": \"callout\", or --routes envoy-filter";
             mirror::refuse(policy, "a VirtualService", instead)?;
             let gateway = if sidecar.is_some() { "mesh" } else { gateway };
-            objects.extend(virtual_service(policy, &Service { deployment, addresses, host, gateway })?);
+            objects.extend(virtual_service(
+                policy,
+                &Service { deployment, clusters: &clusters, addresses, host, gateway },
+            )?);
         }
         _ if !addresses.clusters.is_empty() => {
             return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));
@@ -131,7 +136,7 @@ fn wasm_plugin(arguments: &Arguments, document: &Value) -> Value {
         "pluginName": "traffic-policy",
         "failStrategy": "FAIL_RELOAD",
         "match": [{ "mode": "CLIENT" }],
-        "pluginConfig": document,
+        "pluginConfig": without_nulls(document),
     });
     if let Some(digest) = &deployment.sha256 {
         set(&mut spec, "sha256", json!(digest));

@@ -37,6 +37,19 @@ pub fn set(object: &mut Value, name: &str, value: Value) {
     }
 }
 
+/// The policy as a manifest carries it: `kubectl apply` drops members that are null, so no affinity
+/// is an empty list of keys.
+pub fn without_nulls(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    let endpoints = policy.get_mut("endpoints").and_then(Value::as_array_mut);
+    for endpoint in endpoints.into_iter().flatten() {
+        if endpoint.get("affinity").is_some_and(Value::is_null) {
+            set(endpoint, "affinity", json!({ "keys": [] }));
+        }
+    }
+    policy
+}
+
 /// The objects as YAML documents.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod envoy;
 mod envoy_filter;
 mod envoy_gateway;
 mod istio;
+mod json;
 mod kubernetes;
 mod mirror;
 mod template;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::document::file::PolicyFile;
 use crate::error::Error;
-use crate::report::valid_policy;
+use crate::report::source_policy;
 use crate::terminal::print_document;
 
 /// The options of `render`.
@@ -33,6 +34,10 @@ enum Form {
     #[command(after_help = "Example:
   trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml")]
     Envoy(envoy::Arguments),
+    /// Render the policy itself as JSON, which is what the filter takes.
+    #[command(after_help = "Example:
+  trafficctl render json policy.yaml > policy.json")]
+    Json(json::Arguments),
     /// Render the file that Envoy watches for the policy (ECDS). Rename it into place.
     #[command(after_help = "Example:
   trafficctl render ecds policy.json > traffic-policy.yaml.new && mv traffic-policy.yaml.new traffic-policy.yaml")]
@@ -53,17 +58,23 @@ impl Form {
     fn file(&self) -> &PathBuf {
         match self {
             Self::Envoy(arguments) => &arguments.file,
+            Self::Json(arguments) => &arguments.file,
             Self::Ecds(arguments) => &arguments.file,
             Self::Istio(arguments) => &arguments.file,
             Self::EnvoyGateway(arguments) => &arguments.file,
         }
     }
 
+    /// Whether the policy is a value of a manifest, rather than JSON text.
+    fn is_manifest(&self) -> bool {
+        matches!(self, Self::Istio(_) | Self::EnvoyGateway(_))
+    }
+
     /// Whether the configuration has the policy in it.
     fn has_policy(&self) -> bool {
         match self {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
-            Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
+            Self::Json(_) | Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
         }
     }
 }
@@ -75,17 +86,19 @@ impl Form {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = &arguments.form;
     let file = PolicyFile::read(form.file())?;
-    let policy = valid_policy(&file)?;
+    let policy = source_policy(&file)?;
     let document = file.only_policy()?.value.clone().unwrap_or_default();
     let text = match form {
         Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
+        Form::Json(_) => json::text_of(&file),
         Form::Ecds(arguments) => ecds::render(arguments, &file),
         Form::Istio(arguments) => istio::render(arguments, policy, &document),
         Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
     }?;
     if form.has_policy() {
         let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;
-        if rendered.only_policy()?.value.as_ref() != Some(&document) {
+        let expected = if form.is_manifest() { kubernetes::without_nulls(&document) } else { document };
+        if rendered.only_policy()?.value.as_ref() != Some(&expected) {
             return Err(Error::Wrong("the layout of the policy can't be rendered: write it in another way".to_owned()));
         }
     }

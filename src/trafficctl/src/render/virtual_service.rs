@@ -7,7 +7,7 @@ use policy::Policy;
 use serde_json::{Value, json};
 
 use super::address::{Address, Addresses, subset};
-use super::clusters::{clusters, fallback};
+use super::clusters::fallback;
 use super::kubernetes::{Deployment, set};
 use crate::error::Error;
 
@@ -15,6 +15,8 @@ use crate::error::Error;
 pub struct Service<'a> {
     /// The namespace.
     pub deployment: &'a Deployment,
+    /// The clusters that requests may be routed to.
+    pub clusters: &'a [&'a str],
     /// The addresses of the clusters.
     pub addresses: &'a Addresses,
     /// The host.
@@ -33,7 +35,7 @@ pub fn virtual_service(policy: &Policy, service: &Service<'_>) -> Result<Vec<Val
     let mut subsets: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let mut routes = Vec::new();
     let of_fallback = std::iter::once((fallback(policy)?, false));
-    for (cluster, is_chosen) in clusters(policy).into_iter().map(|cluster| (cluster, true)).chain(of_fallback) {
+    for (cluster, is_chosen) in service.clusters.iter().map(|cluster| (*cluster, true)).chain(of_fallback) {
         let Address { host, port, .. } = service.addresses.of(cluster);
         if host.parse::<IpAddr>().is_ok() {
             return Err(Error::Wrong(format!("the cluster {cluster:?} is at an address: routes lead to Services")));

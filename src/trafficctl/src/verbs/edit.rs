@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::names::{new_backends, refuse_misspelt};
 use super::target::EditTarget;
 use crate::advice::Advice;
 use crate::diff::report::summary;
@@ -20,8 +21,9 @@ use policy::{Finding, Step};
 /// Makes the changes that `changes` derives from the policy.
 ///
 /// # Errors
-/// [`Error::Refused`] if the result is not valid, and whatever reading, `changes` and writing can
-/// fail with. The file is unchanged then.
+/// [`Error::Refused`] if the result is not valid, [`Error::Wrong`] if it has a new name that is
+/// probably misspelt, and whatever reading, `changes` and writing can fail with. The file is
+/// unchanged then.
 pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
     let path = target.file();
     let locked = Locked::open(path, target.follow, target.lock_timeout())?;
@@ -37,13 +39,22 @@ pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Chan
     }
     let after = edited(&before, old, value, &changes)?;
     let new = after.only_policy()?;
-    let report = report::text(&after, new, &new_findings(old, new));
+    let new_value = new.value.as_ref().unwrap_or(value);
+    let mut findings = new_findings(old, new);
+    findings.extend(new_backends(value, new_value, &before.proxy.clusters));
+    let report = report::text(&after, new, &findings);
     let Some(policy) = new.policy() else {
         let path = path.display().to_string();
         let message = format!("{}: not changed, since the policy would be refused\n", escaped(&path));
         return Err(Error::Refused(report + &message));
     };
+    if !target.new {
+        refuse_misspelt(value, new_value, &before.proxy.clusters)?;
+    }
     anstream::eprint!("{report}");
+    if let Some(not_json) = &after.not_json {
+        not_json.report();
+    }
     if !target.dry_run {
         locked.replace(&after.text)?;
     }

@@ -4,6 +4,7 @@ pub mod backend;
 mod edit;
 pub mod endpoint;
 mod lookup;
+mod names;
 pub mod shadow;
 pub mod share;
 pub mod target;

@@ -20,6 +20,9 @@ pub struct EditTarget {
     /// Check the change and show it, but write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Accept a new name although it is near one that the policy has: it is no misspelling.
+    #[arg(long)]
+    pub new: bool,
     /// Change the target of a symbolic link. Envoy does not see such a change if it was given the
     /// path of the link.
     #[arg(long)]
