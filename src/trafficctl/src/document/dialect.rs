@@ -1,7 +1,4 @@
-//! Unquoted keys and values that Kubernetes reads differently: its YAML is of version 1.1.
-//!
-//! `kubectl` and the API server convert YAML with `sigs.k8s.io/yaml`. Its rules are those of
-//! `go-yaml` version 2, which these functions follow.
+//! Unquoted keys and values in a policy that Kubernetes reads differently.
 
 use std::collections::HashSet;
 
@@ -9,17 +6,8 @@ use serde_json::Value;
 use yaml_edit::YamlNode;
 
 use super::embedded::value_at;
+use super::plain::{Reading, is_unclear, read};
 use policy::{Finding, Kind, Place, Severity, Step};
-
-/// A scalar without quotes, as Kubernetes reads it.
-#[derive(Clone, Debug, PartialEq)]
-enum Reading {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text,
-}
 
 /// The errors about `node`, a part of a YAML document that is the policy `value`.
 pub fn errors(node: &YamlNode, value: &Value) -> Vec<Finding> {
@@ -127,69 +115,6 @@ fn unclear(text: &str) -> String {
     format!("readers of YAML disagree about {text}")
 }
 
-/// A scalar without quotes, as `go-yaml` version 2 resolves it.
-fn read(text: &str) -> Reading {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Reading::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            return Reading::Bool(true);
-        }
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Reading::Bool(false);
-        }
-        _ => (),
-    }
-    if text.starts_with('.') {
-        return if is_float(text) { text.parse().map_or(Reading::Text, Reading::Float) } else { Reading::Text };
-    }
-    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '+' || c == '-') {
-        return Reading::Text;
-    }
-    let plain = text.replace('_', "");
-    if let Some(integer) = integer(&plain) {
-        return Reading::Integer(integer);
-    }
-    if is_float(&plain) { plain.parse().map_or(Reading::Text, Reading::Float) } else { Reading::Text }
-}
-
-/// An integer, whose prefix gives its base: `0x`, `0b`, and `0o` or `0` alone for octal.
-fn integer(plain: &str) -> Option<i64> {
-    let (sign, digits) = match plain.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", plain.strip_prefix('+').unwrap_or(plain)),
-    };
-    let based = |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| digits.strip_prefix(prefix));
-    let (digits, base) = if let Some(digits) = based(["0x", "0X"]) {
-        (digits, 16)
-    } else if let Some(digits) = based(["0o", "0O"]) {
-        (digits, 8)
-    } else if let Some(digits) = based(["0b", "0B"]) {
-        (digits, 2)
-    } else if digits.len() > 1 && digits.starts_with('0') {
-        (digits, 8)
-    } else {
-        (digits, 10)
-    };
-    // A second sign is none.
-    let is_number = digits.chars().all(|c| c.is_digit(base));
-    i64::from_str_radix(&format!("{sign}{digits}"), base).ok().filter(|_| is_number)
-}
-
-/// Whether it is a number with digits, perhaps a point, and perhaps an exponent.
-fn is_float(plain: &str) -> bool {
-    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(plain);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
-        None => (unsigned, None),
-    };
-    let are_digits = |digits: &str| digits.chars().all(|c| c.is_ascii_digit());
-    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    are_digits(whole)
-        && are_digits(part)
-        && !(whole.is_empty() && part.is_empty())
-        && exponent.is_none_or(|exponent| are_digits(exponent) && !exponent.is_empty())
-}
-
 /// A float as the key of a JSON object, as `sigs.k8s.io/yaml` writes it.
 #[expect(clippy::cast_possible_truncation, reason = "that is how it writes them: with 32 bits")]
 fn float_key(value: f64) -> String {
@@ -201,51 +126,6 @@ fn float_key(value: f64) -> String {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
     format!("{mantissa}e{sign}{digits:0>2}")
-}
-
-/// Whether YAML 1.1 itself reads a scalar in another way than Kubernetes does, or other readers do:
-/// a number with an exponent but no point or sign, in base 8, or in base 60, a time, and a word such
-/// as `on`.
-fn is_unclear(text: &str) -> bool {
-    if matches!(read(text), Reading::Bool(_)) {
-        return !text.eq_ignore_ascii_case("true") && !text.eq_ignore_ascii_case("false");
-    }
-    let plain = text.replace('_', "");
-    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
-    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return false;
-    }
-    let is_short_exponent = is_float(&plain)
-        && unsigned
-            .split_once(['e', 'E'])
-            .is_some_and(|(mantissa, exponent)| !mantissa.contains('.') || !exponent.starts_with(['+', '-']));
-    let has_leading_zero =
-        unsigned.len() > 1 && unsigned.starts_with('0') && unsigned.chars().all(|c| c.is_ascii_digit());
-    let is_octal = ["0o", "0O"].iter().any(|prefix| unsigned.starts_with(prefix)) && integer(&plain).is_some();
-    is_short_exponent || has_leading_zero || is_octal || is_base_60(unsigned) || is_time(text)
-}
-
-/// `1:30`, or `12:30:45.5`.
-fn is_base_60(unsigned: &str) -> bool {
-    let (whole, part) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let is_below_60 = |digits: &str| digits.len() <= 2 && digits.parse::<u8>().is_ok_and(|number| number < 60);
-    let mut groups = whole.split(':');
-    let first = groups.next().unwrap_or_default();
-    whole.contains(':')
-        && !first.is_empty()
-        && first.chars().chain(part.chars()).all(|c| c.is_ascii_digit())
-        && groups.all(is_below_60)
-}
-
-/// `2026-01-31`, or with a time of day behind it.
-fn is_time(text: &str) -> bool {
-    let date = text.split(['T', 't', ' ']).next().unwrap_or_default();
-    let are_digits = |(digits, longest): (&str, usize)| {
-        (1..=longest).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
-    };
-    let parts: Vec<_> = date.split('-').collect();
-    let [year, month, day] = parts[..] else { return false };
-    year.len() == 4 && [(year, 4), (month, 2), (day, 2)].into_iter().all(are_digits)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod lock;
 pub mod not_json;
 pub mod one_line;
 pub mod outline;
+mod plain;
 mod proxy;
 pub mod source;
 pub mod steering;
