@@ -1,6 +1,7 @@
 //! trafficctl, run as operators run it.
 
 mod check;
+mod clusters;
 mod dashboard;
 mod edits;
 mod explain;

@@ -1,12 +1,12 @@
 //! A whole Envoy configuration.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use policy::Policy;
 use policy::limits::{MIRROR_HEADER, ROUTING_HEADER};
 
-use super::address::{Address, Addresses};
+use super::address::Addresses;
+use super::cluster::{TRUSTED, cluster, speaks_tls};
 use super::clusters::{clusters, fallback};
 use super::ecds::{MODULE, with_module};
 use super::mirror;
@@ -28,6 +28,10 @@ pub struct Arguments {
     pub file: PathBuf,
     #[command(flatten)]
     addresses: Addresses,
+    /// The certificates of the authorities that Envoy trusts, for clusters with `https://`. By
+    /// default those of the system, where Debian, Ubuntu and Envoy's images have them.
+    #[arg(long, value_name = "FILE")]
+    trusted_ca: Option<String>,
     /// The path of the module.
     #[arg(long, value_name = "FILE", default_value = MODULE)]
     module: String,
@@ -41,7 +45,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// [`Error::Wrong`] if the policy has nothing to route to, or names that the configuration can't
-/// have.
+/// have, and [`Error::Usage`] for an option without effect.
 pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Result<String, Error> {
     let document = file.only_policy()?.value.clone().unwrap_or_default();
     let clusters = clusters(policy, &document);
@@ -51,7 +55,12 @@ pub fn render(arguments: &Arguments, file: &PolicyFile, policy: &Policy) -> Resu
     // The template has the default names. Headers first: the policy, which is written later, may
     // have the same names.
     let mut text = with_mirrors(&TEMPLATE.replace(ROUTING_HEADER, &policy.routing_header), policy)?;
-    let clusters: String = clusters.into_iter().map(|name| cluster(&arguments.addresses.of(name))).collect();
+    let trusted = arguments.trusted_ca.as_deref();
+    if trusted.is_some() && !arguments.addresses.clusters.iter().any(speaks_tls) {
+        return Err(Error::Usage("--trusted-ca has an effect only on clusters with https://".to_owned()));
+    }
+    let cluster = |name| cluster(&arguments.addresses.of(name), trusted.unwrap_or(TRUSTED));
+    let clusters: String = clusters.into_iter().map(cluster).collect();
     text = replace(&text, "/static_resources/clusters", clusters.trim())?;
     let value = "early_header_mutation_extensions/0/typed_config/mutations/0/append/header/value";
     text = replace(&text, &format!("{MANAGER}/{value}"), &scalar(fallback))?;
@@ -100,18 +109,4 @@ fn with_mirrors(text: &str, policy: &Policy) -> Result<String, Error> {
     let (title, lines) = mirror::lines(&headers)?;
     let policies: String = lines.iter().map(|line| format!("{:18}{line}\n", "")).collect();
     Ok(text.replacen(ROUTE, &format!("{ROUTE}{:18}{title}\n{policies}", ""), 1))
-}
-
-fn cluster(Address { cluster, host, port }: &Address) -> String {
-    let kind = if host.parse::<IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
-    let (name, host) = (scalar(cluster), scalar(host));
-    format!(
-        "  - name: {name}
-    type: {kind}
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: {name}
-      endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }} }}] }}]
-"
-    )
 }

@@ -38,6 +38,8 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
     let clusters = clusters(policy, document);
     arguments.addresses.check(&clusters)?;
     mirror::refuse(policy, "an HTTPRoute", "use \"via\": \"callout\"")?;
+    let instead = "Envoy Gateway takes the protocol from the port of the Service, by its `appProtocol`";
+    arguments.addresses.refuse_schemes(instead)?;
     documents(&[extension_policy(&arguments.deployment, document), route(arguments, policy, &clusters)?])
 }
 

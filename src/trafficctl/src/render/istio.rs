@@ -100,6 +100,7 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
         (Routes::VirtualService, Some((host, _))) => {
             let instead = "use \"via\": \"callout\", or --routes envoy-filter";
             mirror::refuse(policy, "a VirtualService", instead)?;
+            addresses.refuse_schemes("Istio takes the protocol from the port of the Service, by its `appProtocol`")?;
             let gateway = if sidecar.is_some() { "mesh" } else { gateway };
             objects.extend(virtual_service(
                 policy,

@@ -1,6 +1,7 @@
 //! `render`: the configuration that carries a policy to a proxy.
 
 mod address;
+mod cluster;
 mod clusters;
 mod ecds;
 mod envoy;
@@ -31,8 +32,9 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Form {
     /// Render an Envoy configuration with the policy in it, for `envoy -c`.
-    #[command(after_help = "Example:
-  trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml")]
+    #[command(after_help = "Examples:
+  trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml
+  trafficctl render envoy policy.json --cluster ranker-v1=http2://ranker-v1:8001 --cluster ranker-v2=https://ranker.example:443")]
     Envoy(envoy::Arguments),
     /// Render the policy itself as JSON, which is what the filter takes.
     #[command(after_help = "Example:
