@@ -16,6 +16,7 @@ mod store;
 mod top;
 mod tour;
 mod users;
+mod wiring;
 mod yaml;
 
 use std::path::PathBuf;

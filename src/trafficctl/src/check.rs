@@ -10,6 +10,7 @@ use crate::advice::Advice;
 use crate::document::file::{Judged, PolicyFile};
 use crate::document::not_json::NotJson;
 use crate::document::steering::Steering;
+use crate::document::wiring::Wiring;
 use crate::error::{Error, Status};
 use crate::terminal::{ERROR, NOTE, WARNING, complain, say};
 use crate::{lint, report};
@@ -62,6 +63,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             summary.about_file(&file.path, Severity::Warning, &lint::unprotected(&found));
         }
     }
+    let mut wiring = Wiring::default();
+    files.iter().for_each(|file| wiring.extend(&file.proxy.wiring));
+    let elsewhere = only_policy_elsewhere(&files);
+    for file in &files {
+        for manager in &file.proxy.wiring.managers {
+            for (severity, message) in lint::miswired(manager, &wiring, elsewhere) {
+                summary.about_file(&file.path, severity, &message);
+            }
+        }
+    }
     let mirrors = steering.mirrors();
     let context = lint::Context { clusters, mirrors, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
@@ -80,6 +91,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         say!("{}: {}", names.join(", "), summary.in_words());
     }
     summary.result(arguments.deny_warnings)
+}
+
+/// The only policy outside of connection managers, from which filters take it.
+fn only_policy_elsewhere(files: &[PolicyFile]) -> Option<&Value> {
+    let files = files.iter().filter(|file| file.proxy.wiring.managers.is_empty());
+    let mut policies = files.flat_map(|file| &file.policies);
+    policies.next().filter(|_| policies.next().is_none())?.value.as_ref()
 }
 
 /// Reads the files, and those from which Envoy takes the policies that they leave out.

@@ -182,7 +182,7 @@ fn resource(manifest: &Value) -> String {
 
 /// Whether the description of a filter, without its policy, has this filter's name: its own, or
 /// that of the module or image.
-fn names_us(filter: &Value) -> bool {
+pub fn names_us(filter: &Value) -> bool {
     match filter {
         Value::String(text) => text.contains("traffic-policy") || text.contains("traffic_policy"),
         Value::Object(members) => {

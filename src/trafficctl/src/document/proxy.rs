@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::steering::Steering;
 use super::typed::type_of;
+use super::wiring::Wiring;
 
 /// The parts of an Envoy configuration that concern a policy in another file.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Proxy {
     pub follows: Vec<PathBuf>,
     /// The headers by which requests steer it.
     pub steering: Steering,
+    /// Its connection managers with their routes.
+    pub wiring: Wiring,
 }
 
 impl Proxy {
@@ -32,6 +35,7 @@ impl Proxy {
         self.has_dynamic_clusters |= document.pointer("/dynamic_resources/cds_config").is_some();
         self.note_follows(document);
         self.steering.note(document);
+        self.wiring.note(document);
     }
 
     fn note_follows(&mut self, value: &Value) {

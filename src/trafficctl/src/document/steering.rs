@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::typed::type_of;
+use super::route_tables::{RouteTables, is_manager, is_route_table};
+use super::typed::{config_of, member, snake_case, string};
 
 /// The parts of a proxy's configuration in which headers name clusters.
 #[derive(Debug, Default)]
@@ -23,8 +24,8 @@ pub struct Steering {
 struct Part {
     name: String,
     steered: Steered,
-    /// The name of its routes, where they are elsewhere; empty if it chooses among several.
-    routes: Option<String>,
+    /// The names of its routes that are elsewhere; an empty one if they have no name here.
+    routes: Vec<String>,
     /// The headers that it removes or overwrites before anything reads them.
     protected: BTreeSet<String>,
 }
@@ -64,11 +65,11 @@ impl Steering {
             Some("VirtualService" | "HTTPRoute" | "GRPCRoute") => return self.has_mesh_routes = true,
             _ => (),
         }
-        let config = if value.get("type_url").is_some() { value.get("value").unwrap_or(value) } else { value };
-        if type_of(value).ends_with("http_connection_manager.v3.HttpConnectionManager") {
+        let config = config_of(value);
+        if is_manager(value) {
             return self.managers.push(manager(config));
         }
-        if type_of(value).ends_with("config.route.v3.RouteConfiguration") {
+        if is_route_table(value) {
             let routes = self.routes.entry(string(config, "name")).or_default();
             return steered(config, Steers::Route, routes);
         }
@@ -91,7 +92,7 @@ impl Steering {
     /// The headers by which routes mirror requests; `None` unless all routes are known.
     pub fn mirrors(&self) -> Option<BTreeSet<String>> {
         let is_elsewhere = |name: &String| !self.routes.contains_key(name);
-        let has_unknown_routes = self.managers.iter().filter_map(|manager| manager.routes.as_ref()).any(is_elsewhere);
+        let has_unknown_routes = self.managers.iter().flat_map(|manager| &manager.routes).any(is_elsewhere);
         if has_unknown_routes || (self.managers.is_empty() && !self.has_mesh_routes) {
             return None;
         }
@@ -106,8 +107,10 @@ impl Steering {
         let mut unprotected = Vec::new();
         let is_known = |header: &str| all.patches.protected.contains(header);
         for manager in &self.managers {
-            let elsewhere = manager.routes.as_ref().and_then(|name| all.routes.get(name));
-            for (header, steers) in manager.steered.iter().chain(elsewhere.into_iter().flatten()) {
+            let elsewhere = manager.routes.iter().filter_map(|name| all.routes.get(name));
+            // Several scopes may have the same header.
+            let steered: BTreeSet<_> = manager.steered.iter().chain(elsewhere.flatten()).collect();
+            for (header, steers) in steered {
                 if !manager.protected.contains(header) {
                     unprotected.push(Unprotected::new(Some(&manager.name), header, *steers));
                 }
@@ -127,12 +130,9 @@ impl Unprotected {
 
 fn manager(config: &Value) -> Part {
     let mut part = Part { name: string(config, "stat_prefix"), ..Part::default() };
-    match member(config, "route_config") {
-        Some(routes) => steered(routes, Steers::Route, &mut part.steered),
-        None => {
-            part.routes = Some(member(config, "rds").map_or_else(String::new, |rds| string(rds, "route_config_name")))
-        }
-    }
+    let tables = RouteTables::of(config);
+    tables.inline.iter().for_each(|routes| steered(routes, Steers::Route, &mut part.steered));
+    part.routes = tables.named;
     if let Some(mutations) = member(config, "early_header_mutation_extensions") {
         protected(mutations, &mut part.protected);
     }
@@ -195,28 +195,6 @@ fn taken(mutation: &Map<String, Value>) -> Option<String> {
     });
     let key = overwritten.and_then(|append| append.pointer("/header/key")?.as_str());
     removed.or(key).map(str::to_ascii_lowercase)
-}
-
-/// A member of an object in protobuf's JSON, which takes two spellings of a name.
-fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    let members = value.as_object()?;
-    members.get(name).or_else(|| members.iter().find(|(other, _)| snake_case(other) == name).map(|(_, value)| value))
-}
-
-fn string(value: &Value, name: &str) -> String {
-    member(value, name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// `requestMirrorPolicies` as `request_mirror_policies`.
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod nulls;
 mod shadows;
 mod shares;
 mod steering;
+mod wiring;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use crate::document::file::Judged;
 use crate::document::outline::mentions;
 
 pub use steering::unprotected;
+pub use wiring::miswired;
 
 /// What is known beside the policy.
 #[derive(Default)]

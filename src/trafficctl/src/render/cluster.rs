@@ -17,7 +17,7 @@ pub fn speaks_tls(address: &Address) -> bool {
 /// the authorities whose certificates it accepts.
 pub fn cluster(address: &Address, trusted: &str) -> String {
     let Address { cluster, host, port, protocol } = address;
-    // A host of which only IPv6 is unreachable would fail at its first address otherwise.
+    // By default Envoy prefers IPv6 addresses, also where it has no route to them.
     let kind = if is_ip(host) { "STATIC" } else { "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED" };
     let protocol = match protocol {
         None | Some(Protocol::Http1) => String::new(),
