@@ -1,10 +1,11 @@
 //! The cost of a decision: the questions that it asks the request, and the memory that it
 //! allocates.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use allocation_counter::measure;
-use policy::{Policy, Reason, Request};
+use policy::{Policy, Property, Reason, Request};
 use testbed::request::TableRequest;
 
 /// A request with an address of its own.
@@ -62,9 +63,9 @@ impl Request for Asked {
         self.request.source_address()
     }
 
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.names.borrow_mut().push(path.join("."));
-        self.request.property(path)
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        self.names.borrow_mut().push(property.path().join("."));
+        self.request.property(property)
     }
 }
 

@@ -13,7 +13,7 @@ use testbed::model::{Case, Decided, Line, OUTCOMES, Outcomes, cases, generate};
 const SHADOWED: [&str; 6] =
     ["copies", "skipped_marked", "skipped_upgrade", "skipped_method", "only_from: False", "shadow by key: True"];
 /// Conditions that must have held, and sources that must have had a key.
-const HELD: [&str; 22] = [
+const HELD: [&str; 33] = [
     "path exact: True",
     "path prefix: True",
     "path regex: True",
@@ -36,6 +36,17 @@ const HELD: [&str; 22] = [
     "key of query",
     "key of property",
     "key of source_ip",
+    "key of property as number",
+    "key of property as bool",
+    "float as number",
+    "bool as bool",
+    "list as string",
+    "dict as string",
+    "float as string",
+    "cookie comes back",
+    "cookie outside its path",
+    "cookie outside its domain",
+    "cookie of a preflight",
 ];
 
 /// The core's decision, in the reference's words.

@@ -76,14 +76,33 @@ const SECTIONS: [Section; 13] = [
     ),
 ];
 
-/// Fields that are errors unless another one has a certain value.
-const DEPENDENT: [(&str, Template); 1] = [(
-    "mirror_header",
-    Template(
-        r#"{"endpoints": [{"name": "e", "traffic": {"b": 1},
-            "shadow": {"s": {"@": 0, "fraction": 0.5, "via": "mirror"}}}]}"#,
+/// Fields that are errors unless another one is there or has a certain value, with their sections.
+const DEPENDENT: [(&str, &str, Template); 3] = [
+    (
+        "Shadow",
+        "mirror_header",
+        Template(
+            r#"{"endpoints": [{"name": "e", "traffic": {"b": 1},
+                "shadow": {"s": {"@": 0, "fraction": 0.5, "via": "mirror"}}}]}"#,
+        ),
     ),
-)];
+    (
+        "comparison",
+        "as",
+        Template(
+            r#"{"endpoints": [{"name": "e", "traffic": {"b": 1},
+                "match": {"properties": [{"@": 0, "path": ["p"], "present": true}]}}]}"#,
+        ),
+    ),
+    (
+        "sources of the key",
+        "as",
+        Template(
+            r#"{"endpoints": [{"name": "e", "traffic": {"b": 1},
+                "affinity": {"keys": [{"@": 0, "property": ["p"]}]}}]}"#,
+        ),
+    ),
+];
 
 /// A row of a table, with what the schema has for it.
 struct Field<'a> {
@@ -145,14 +164,14 @@ fn fields() -> Vec<Field<'static>> {
             };
             let one_of = one_of(object);
             let is_one = one_of.contains(&name);
-            let dependent = DEPENDENT.iter().find(|(field, _)| *field == name).map(|(_, template)| template);
+            let dependent = DEPENDENT.iter().find(|(heading, field, _)| *heading == section.heading && *field == name);
             // The description stands beside the reference.
             let written = object["properties"][&name].clone();
             let mut value = resolve(&schema, &written).clone();
             value["description"] = written["description"].clone();
             fields.push(Field {
                 section,
-                template: dependent.unwrap_or(&section.template),
+                template: dependent.map_or(&section.template, |(_, _, template)| template),
                 written,
                 range: row[2].clone(),
                 default: row[3].clone(),

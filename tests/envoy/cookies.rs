@@ -62,3 +62,44 @@ async fn a_generated_cookie_keeps_its_client_on_one_backend_from_the_first_reque
     let answer = client.get("/", &[("x-user", "u")]).await.unwrap();
     assert!(!answer.headers().contains_key("set-cookie"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_cookie_could_not_come_back_leaves_its_client_where_it_is() {
+    let backends = Backend::start_all(["stable", "canary"]).await.unwrap();
+    let policy = one_endpoint(json!({
+        "name": "e", "traffic": { "stable": 0.5, "canary": 0.5 },
+        "affinity": { "keys": [], "on_missing": "generate_cookie",
+            "cookie": { "name": "id", "path": "/app", "domain": "example.com", "partitioned": true } },
+    }));
+    let envoy = Envoy::start(&Setup::new(policy, &backends)).await.unwrap();
+    let client = envoy.client(Http::V1);
+    let preflight = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+    for n in 0..60 {
+        let answer = client.get("/app/start?page=1", &[("host", "www.example.com")]).await.unwrap();
+        let backend = served_by(&answer).unwrap().to_owned();
+        let set = answer.headers()["set-cookie"].to_str().unwrap();
+        let (pair, attributes) = set.split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/app; Domain=example.com; SameSite=Lax; Secure; HttpOnly; Partitioned");
+        let cookie = pair.to_owned();
+        // A browser sends these without the cookie.
+        let others = [
+            ("GET", "/favicon.ico", "www.example.com", &[][..]),
+            ("GET", "/apple", "www.example.com", &[]),
+            ("OPTIONS", "/app/save", "www.example.com", &preflight),
+            ("GET", "/app/start", "elsewhere.example", &[]),
+        ];
+        for (method, path, host, headers) in others {
+            let headers = headers.iter().copied().chain([("host", host)]);
+            let headers = headers.map(|(name, value)| (name, value.as_bytes()));
+            let answer = client.send(method, path, headers, bytes::Bytes::new()).await.unwrap();
+            assert!(!answer.headers().contains_key("set-cookie"), "{method} {path} to {host} gets a cookie");
+        }
+        let answer = client.get("/app/next", &[("host", "example.com"), ("cookie", &cookie)]).await.unwrap();
+        assert_eq!(served_by(&answer), Some(&*backend), "client {n}");
+        assert!(!answer.headers().contains_key("set-cookie"));
+    }
+    for (reason, count) in [("generated", 60), ("key", 60), ("random", 240)] {
+        let labels = [("reason", reason)];
+        assert_eq!(envoy.metric("traffic_policy_requests_total", &labels).await.unwrap(), count, "{reason}");
+    }
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
-use testbed::bootstrap::{routes, trust_source_and_metadata};
+use testbed::bootstrap::{metadata_header, routes, trust_source_and_metadata};
 use testbed::cases::bytes_of;
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
@@ -34,9 +34,8 @@ async fn difference(client: &Client, policy: &Value, case: &Case) -> Option<Stri
     let mut headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.clone(), bytes_of(value))).collect();
     let source = request.source.as_deref().unwrap().rsplit_once(':').unwrap().0.trim_matches(['[', ']']);
     headers.push(("x-forwarded-for".to_owned(), bytes_of(source)));
-    for (path, text) in &request.properties {
-        headers.push((format!("x-meta-{}", path.last().unwrap()), text.clone().into_bytes()));
-    }
+    let properties = request.properties.iter();
+    headers.extend(properties.map(|(path, value)| metadata_header(path.last().unwrap(), value)));
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
     let path = request.path.as_deref().unwrap();
     let answer = match client.send(&request.method, path, headers, Bytes::new()).await {

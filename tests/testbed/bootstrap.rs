@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use crate::attribute::protobuf_of_value;
 use crate::read_yaml;
 use crate::setup::Setup;
 
@@ -101,21 +104,27 @@ pub fn add_mirror(bootstrap: &mut Value) {
 }
 
 /// Takes the client's address from `x-forwarded-for`, and the metadata `tier` and `user` in the
-/// namespace `test` from the headers `x-meta-…`: as a proxy in front of this one and an earlier
-/// filter would set them.
+/// namespace `test` from the headers that [`metadata_header`] makes: as a proxy in front of this one
+/// and an earlier filter would set them.
 ///
 /// # Panics
 /// When there is no connection manager.
 pub fn trust_source_and_metadata(bootstrap: &mut Value) {
     set(connection_manager(bootstrap), "xff_num_trusted_hops", json!(1));
     let rule = |key: &str| {
-        let metadata = json!({ "metadata_namespace": "test", "key": key });
+        let metadata = json!({
+            "metadata_namespace": "test", "key": key, "type": "PROTOBUF_VALUE", "encode": "BASE64" });
         json!({ "header": format!("x-meta-{key}"), "on_header_present": metadata })
     };
     let filter = json!({ "name": "metadata", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config",
         "request_rules": [rule("tier"), rule("user")] } });
     http_filters(bootstrap).insert(0, filter);
+}
+
+/// The header by which a request brings the value of a key in the metadata.
+pub fn metadata_header(key: &str, value: &Value) -> (String, Vec<u8>) {
+    (format!("x-meta-{key}"), BASE64_STANDARD.encode(protobuf_of_value(value)).into_bytes())
 }
 
 /// Lets WebSockets and CONNECT through.

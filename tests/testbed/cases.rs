@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::attribute::bytes_of_value;
 use crate::request::TableRequest;
 use crate::{project, read};
 
@@ -44,7 +45,7 @@ pub struct Case {
     pub source: Option<IpAddr>,
     /// Metadata in the namespace `test`, as an earlier filter would set it.
     #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, Value>,
     /// The decision, or `null` if no endpoint matches.
     pub decision: Option<Expected>,
     /// The cluster that gets the request, or `null` for none. If the field is absent, the cluster
@@ -124,7 +125,7 @@ impl Case {
     /// When a value of a header has a character above U+00FF.
     pub fn table(&self) -> TableRequest {
         let path = |key: &str| ["metadata", "filter_metadata", "test", key].map(str::to_owned).to_vec();
-        let metadata = self.metadata.iter().map(|(key, value)| (path(key), value.clone().into_bytes()));
+        let metadata = self.metadata.iter().filter_map(|(key, value)| Some((path(key), bytes_of_value(value)?)));
         TableRequest {
             source: self.source.map(|ip| SocketAddr::new(ip, 50_000).to_string()),
             properties: metadata.collect(),

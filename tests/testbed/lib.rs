@@ -14,6 +14,7 @@
 )]
 
 mod admin;
+pub mod attribute;
 pub mod backend;
 pub mod bootstrap;
 pub mod cargo;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::attribute::bytes_of_value;
 use crate::cases::bytes_of;
 use crate::python::json_lines;
 use crate::request::TableRequest;
@@ -55,7 +56,7 @@ pub struct ModelRequest {
     /// The client's address with its port, or something that is not an address.
     pub source: Option<String>,
     /// Path and value of each property.
-    pub properties: Vec<(Vec<String>, String)>,
+    pub properties: Vec<(Vec<String>, Value)>,
     /// The 128 bits of a key that may be generated, in hexadecimal.
     pub new_key: String,
 }
@@ -115,7 +116,8 @@ impl ModelRequest {
     pub fn table(&self) -> TableRequest {
         let headers = self.headers.iter().map(|(name, value)| (name.clone(), bytes_of(value)));
         let path = self.path.as_deref().map(bytes_of);
-        let properties = self.properties.iter().map(|(path, value)| (path.clone(), value.clone().into_bytes()));
+        let properties =
+            self.properties.iter().filter_map(|(path, value)| Some((path.clone(), bytes_of_value(value)?)));
         TableRequest {
             source: self.source.clone(),
             properties: properties.collect(),

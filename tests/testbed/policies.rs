@@ -47,10 +47,8 @@ pub fn hash(policy: &str) -> u64 {
 /// # Panics
 /// When a name is not one for a backend, or all shares are 0.
 pub fn traffic<S: AsRef<str>>(shares: impl IntoIterator<Item = (S, f64)>) -> Traffic {
-    let backend =
-        |name: &str| -> Result<Backend, Fault> { Ok(Backend { name: name.parse()?, cluster: name.parse()? }) };
     let shares = shares.into_iter().map(|(name, share)| {
-        let backend = backend(name.as_ref()).unwrap_or_else(|fault| panic!("{fault}"));
+        let backend: Backend = name.as_ref().parse().unwrap_or_else(|fault: Fault| panic!("{fault}"));
         (Arc::new(backend), share)
     });
     Traffic::new(shares).unwrap_or_else(|| panic!("all shares are 0"))

@@ -1,8 +1,9 @@
 //! A request whose answers are in a table.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use policy::Request;
+use policy::{Property, Request};
 
 /// A request with these headers, address and properties.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +12,7 @@ pub struct TableRequest {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The client's address with its port.
     pub source: Option<String>,
-    /// The value of each property, by its path.
+    /// The bytes that Envoy hands over for each property, by its path.
     pub properties: BTreeMap<Vec<String>, Vec<u8>>,
 }
 
@@ -39,7 +40,7 @@ impl Request for TableRequest {
         self.source.as_deref().map(str::as_bytes)
     }
 
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.properties.get(path).map(Vec::as_slice)
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        property.text(self.properties.get(property.path())?)
     }
 }

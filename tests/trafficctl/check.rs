@@ -32,7 +32,7 @@ fn an_error_is_shown_at_its_place_in_the_file() {
     let desk = Desk::with("policy.json", POLICY.replace("0.9", "0.95").replace("\"route\"", "\"rout\""));
     let ended = desk.run(&format!("check {}", desk.file()));
     let shown = ended.stderr.replace(desk.file(), "policy.json");
-    let expected = r#"error: endpoints[0].rout: unknown field "rout"; expected one of name, route, methods, match, traffic, shadow, affinity, cohorts
+    let expected = r#"error: endpoints[0].rout: unknown field "rout"; expected one of name, route, methods, match, traffic, shadow, affinity, cohorts, $schema, description
  --> policy.json:6:7
   |
 6 |       "rout": "/rank",
@@ -366,4 +366,44 @@ fn thousands_of_findings_take_little_time() {
     assert_eq!(ended.stdout, format!("{}: 4000 errors\n", desk.file()));
     assert!(ended.stderr.ends_with("… and 3950 more (up to a hundred with --json)\n\n"));
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_cookie_that_does_not_come_back_to_all_of_its_endpoint_is_a_warning() {
+    let found = |endpoint: Value, path: &str| {
+        let mut endpoint = endpoint;
+        endpoint["name"] = json!("e");
+        endpoint["traffic"] = json!({ "a": 1 });
+        endpoint["affinity"] = json!({ "on_missing": "generate_cookie", "cookie": { "name": "id", "path": path } });
+        warnings(&json!({ "backends": { "a": {} }, "endpoints": [endpoint] }), &[])
+    };
+    let warning = |path: &str| {
+        format!(
+            "endpoints[0].affinity.cookie.path: the endpoint takes requests outside {path:?}, which get no key and are \
+             placed at random; use a `path` that contains all paths of the endpoint, or narrow its `route`"
+        )
+    };
+    let matching = |path: Value| json!({ "match": { "path": path } });
+    for (endpoint, path, is_narrow) in [
+        (json!({}), "/", false),
+        (json!({}), "/app", true),
+        (json!({ "route": "/" }), "/app", true),
+        (json!({ "route": "/app" }), "/app", false),
+        (json!({ "route": "/app/" }), "/app", false),
+        (json!({ "route": "/app/x" }), "/app", false),
+        (json!({ "route": "/app/x" }), "/app/", false),
+        // `/app` itself is outside `/app/`.
+        (json!({ "route": "/app" }), "/app/", true),
+        (json!({ "route": "/apple" }), "/app", true),
+        (matching(json!({ "exact": "/app" })), "/app", false),
+        (matching(json!({ "exact": "/favicon.ico" })), "/app", true),
+        (matching(json!({ "prefix": "/app/x" })), "/app", false),
+        (matching(json!({ "regex": "/app/.*" })), "/app", false),
+        (json!({ "match": [{ "path": { "prefix": "/app" } }, { "path": { "prefix": "/b" } }] }), "/app", true),
+        (json!({ "match": [{ "path": { "prefix": "/app/a" } }, { "path": { "prefix": "/app/b" } }] }), "/app", false),
+        (json!({ "match": { "hosts": ["a.example"] } }), "/app", true),
+    ] {
+        let expected = if is_narrow { vec![warning(path)] } else { vec![] };
+        assert_eq!(found(endpoint.clone(), path), expected, "{endpoint} {path}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `explain`, `simulate` and `list`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Desk;
 
@@ -101,4 +101,42 @@ fn a_simulation_agrees_with_the_placement_function() {
     let count =
         (0..1000).filter(|n| ranker.traffic().choose(salt.point(format!("user-{n}").as_bytes())).name == "v2").count();
     assert_eq!(of_v2["count"], count);
+}
+
+#[test]
+fn a_property_is_explained_as_the_type_that_the_policy_reads() {
+    let claim = json!(["metadata", "claim"]);
+    let cohort = |name: &str, condition: Value| json!({ "name": name, "match": { "properties": [condition] }, "traffic": { "a": 1 } });
+    let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 0.5, "b": 0.5 },
+        "affinity": { "keys": [{ "property": ["metadata", "uid"], "as": "number" }] },
+        "cohorts": [
+            cohort("seven", json!({ "path": claim, "as": "number", "exact": "7" })),
+            cohort("no", json!({ "path": claim, "as": "bool", "exact": "false" })),
+            cohort("port", json!({ "path": ["source", "port"], "as": "number", "exact": "80" })),
+            cohort("staff", json!({ "path": claim, "contains": "staff" })),
+        ] }] });
+    let desk = Desk::with("policy.json", policy.to_string());
+    let of = |property: &str| desk.json(["explain", desk.file(), "--json", "--property", property]);
+    for (property, cohort) in [
+        ("metadata/claim=7", json!("seven")),
+        ("metadata/claim=7.0", json!("seven")),
+        ("metadata/claim=7e0", json!("seven")),
+        ("metadata/claim=8", json!(null)),
+        ("metadata/claim=false", json!("no")),
+        ("metadata/claim=False", json!(null)),
+        ("source/port=80", json!("port")),
+        ("source/port=80.5", json!(null)),
+        ("metadata/claim=my staff", json!("staff")),
+    ] {
+        assert_eq!(of(property)["cohort"], cohort, "{property}");
+    }
+    let salt = policy::placement::Salt::new("e");
+    for (property, key) in
+        [("metadata/uid=42", "42"), ("metadata/uid=42.50", "42.5"), ("metadata/uid=1e21", "1000000000000000000000")]
+    {
+        let explained = of(property);
+        assert_eq!(explained["keys"][0]["key"], key, "{property}");
+        assert_eq!(explained["point"], format!("{:#018x}", salt.point(key.as_bytes())), "{property}");
+    }
+    assert_eq!(of("metadata/uid=user-1")["reason"], "random");
 }

@@ -63,6 +63,52 @@ fn another_salt_moves_users_needlessly_and_diff_reports_that() {
 }
 
 #[test]
+fn users_move_by_variants_and_are_counted_by_backends() {
+    let policy = |variants: Value, traffic: Value| {
+        let backends: serde_json::Map<_, _> = variants
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(backend, variant)| (backend.clone(), json!({ "variant": variant })))
+            .collect();
+        json!({ "backends": backends, "endpoints": [{ "name": "e", "traffic": traffic }] }).to_string()
+    };
+    let report = |old: &str, new: &str| {
+        let desk = Desk::with("old.json", old);
+        let new = desk.put("new.json", new);
+        let keys: Vec<_> = (0..20_000).map(|n| format!("user-{n}")).collect();
+        let keys = desk.put("keys", keys.join("\n"));
+        let exact = desk.json(["diff", desk.file(), &new, "--json"]);
+        let seen = desk.json(["diff", desk.file(), &new, "--keys", &keys, "--json"]);
+        let [exact_part, seen_part] =
+            [&exact, &seen].map(|report| report["changes"][0]["users"]["moved"].as_f64().unwrap());
+        // Six standard deviations.
+        assert!((exact_part - seen_part).abs() < 6.0 * (0.25f64 / 20_000.0).sqrt(), "{exact_part} and not {seen_part}");
+        exact
+    };
+    let old = policy(json!({ "a": "x" }), json!({ "a": 0.5, "b": 0.5 }));
+    // Another share moves what it must, and another variant moves users needlessly.
+    let users = &report(&old, &policy(json!({ "a": "x" }), json!({ "a": 0.6, "b": 0.4 })))["changes"][0]["users"];
+    assert!(near(&users["moved"], 0.1) && users["needless"] == 0.0, "{users}");
+    let change = &report(&old, &policy(json!({ "a": "y" }), json!({ "a": 0.5, "b": 0.5 })))["changes"][0];
+    assert_eq!(change["notes"], json!(["a has another variant, by which users are placed: x → y"]));
+    assert!(change["users"]["needless"].as_f64().unwrap() > 0.3, "{change}");
+    // A new backend with the variant of the one that it replaces takes over its users, and nobody else.
+    let users = &report(&old, &policy(json!({ "c": "x" }), json!({ "b": 0.5, "c": 0.5 })))["changes"][0]["users"];
+    assert!(near(&users["moved"], 0.5) && near(&users["least"], 0.5) && users["needless"] == 0.0, "{users}");
+}
+
+#[test]
+fn shares_that_give_two_backends_one_variant_are_refused() {
+    let policy = json!({ "backends": { "a": { "variant": "v" }, "b": { "variant": "v" } },
+        "endpoints": [{ "name": "e", "traffic": { "a": 1 } }] });
+    let desk = Desk::with("policy.json", policy.to_string());
+    let ended = desk.run(&format!("set-traffic e a=0.5 b=0.5 --file {}", desk.file()));
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(r#""b" has the variant "v", and so has "a""#), "{ended:?}");
+}
+
+#[test]
 fn all_other_changes_are_reported() {
     let old = json!({ "name": "e", "route": "/e", "traffic": { "a": 1 }, "shadow": { "s": 0.5 },
         "cohorts": [{ "name": "gone", "match": {}, "traffic": { "b": 1 } }] });

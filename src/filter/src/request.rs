@@ -1,9 +1,10 @@
 //! Answers the questions of a policy about a request, and reads each value from Envoy once.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::slice;
 
-use policy::Request;
+use policy::{Property, Request};
 
 use crate::memo::Memo;
 
@@ -56,12 +57,14 @@ impl<R: Reader> Request for ReadOnce<R> {
 
     fn source_address(&self) -> Option<&[u8]> {
         let read = || self.reader.property(vec!["source", "address"]);
-        self.properties.get_or_read("source.address", read).as_deref()
+        self.properties.get_or_read("source\0address", read).as_deref()
     }
 
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        let read = || self.reader.property(path.iter().map(String::as_str).collect());
-        self.properties.get_or_read(&path.join("\0"), read).as_deref()
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        let read = || self.reader.property(property.path().iter().map(String::as_str).collect());
+        // No segment contains the separator, so that each path has a name of its own.
+        let bytes = self.properties.get_or_read(&property.path().join("\0"), read);
+        property.text(bytes.as_deref()?)
     }
 }
 
@@ -96,6 +99,8 @@ impl<'a, R: Reader> Iterator for Values<'a, R> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+
+    use policy::As;
 
     use super::*;
 
@@ -179,13 +184,27 @@ mod tests {
     fn a_property_is_read_once_even_if_it_is_missing() {
         let table = table();
         let request = ReadOnce::new(&table, 1);
-        let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        let text = |parts: &[&str]| {
+            let path = parts.iter().map(|part| (*part).to_owned()).collect();
+            let text = request.property(&Property::new(path, As::String)).map(Cow::into_owned);
+            text.map(|text| String::from_utf8(text).unwrap())
+        };
         for _ in 0..2 {
             assert_eq!(request.source_address(), Some(b"source/address".as_slice()));
-            assert_eq!(request.property(&path(&["a", "b"])), Some(b"a/b".as_slice()));
-            assert_eq!(request.property(&path(&["a.b"])), Some(b"a.b".as_slice()));
-            assert_eq!(request.property(&path(&["missing"])), None);
+            assert_eq!(text(&["source", "address"]).as_deref(), Some("source/address"));
+            assert_eq!(text(&["a", "b"]).as_deref(), Some("a/b"));
+            assert_eq!(text(&["a.b"]).as_deref(), Some("a.b"));
+            assert_eq!(text(&["missing"]), None);
         }
         assert_eq!(*table.reads.borrow(), ["source/address", "a/b", "a.b", "missing"]);
+    }
+
+    #[test]
+    fn a_property_that_is_named_like_the_source_address_is_another_one() {
+        let table = table();
+        let request = ReadOnce::new(&table, 1);
+        assert_eq!(request.source_address(), Some(b"source/address".as_slice()));
+        let named_alike = Property::new(vec!["source.address".to_owned()], As::String);
+        assert_eq!(request.property(&named_alike).as_deref(), Some(b"source.address".as_slice()));
     }
 }

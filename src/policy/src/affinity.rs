@@ -1,5 +1,6 @@
 //! Session affinity: the shard key of a request and its point.
 
+use crate::cookie::KeyCookie;
 use crate::matching::Tried;
 use crate::names::CookieName;
 use crate::placement::Salt;
@@ -16,14 +17,6 @@ pub struct Affinity {
     pub salt: Salt,
     /// The cookie in which a client without a key gets one; `None` if it gets none.
     pub cookie: Option<KeyCookie>,
-}
-
-/// A cookie with a generated key.
-#[derive(Debug, PartialEq, Eq)]
-pub struct KeyCookie {
-    name: CookieName,
-    /// Everything after the value.
-    attributes: String,
 }
 
 impl Affinity {
@@ -65,11 +58,22 @@ impl Affinity {
         })
     }
 
-    /// For a client without a key: the point of the key `id`, and the `Set-Cookie` with it.
-    pub(crate) fn generate(&self, id: impl FnOnce() -> u128) -> Option<(u64, String)> {
-        let cookie = self.cookie.as_ref()?;
+    /// Whether `request`, which has no key, gets one in a cookie. It does not if the cookie could not
+    /// come back.
+    pub(crate) fn generates(&self, request: &Tried<'_, impl Request>) -> bool {
+        self.cookie.as_ref().is_some_and(|cookie| cookie.comes_back(request))
+    }
+
+    /// For a request without a key that gets one: the point of the key `id`, and the `Set-Cookie`
+    /// with it.
+    pub(crate) fn generate(
+        &self,
+        request: &Tried<'_, impl Request>,
+        id: impl FnOnce() -> u128,
+    ) -> Option<(u64, String)> {
+        let cookie = self.cookie.as_ref().filter(|_| self.generates(request))?;
         let id = format!("{:032x}", id());
-        Some((self.salt.point(id.as_bytes()), format!("{}={id}{}", cookie.name, cookie.attributes)))
+        Some((self.salt.point(id.as_bytes()), cookie.with_key(&id)))
     }
 
     /// The headers in which keys are found.
@@ -78,33 +82,24 @@ impl Affinity {
     }
 }
 
-impl KeyCookie {
-    pub(crate) fn new(name: CookieName, attributes: String) -> Self {
-        Self { name, attributes }
-    }
-
-    pub(crate) fn name(&self) -> &CookieName {
-        &self.name
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::property::{As, Property};
 
     #[test]
     fn the_sources_of_the_key_are_described_in_their_order() {
-        let path = ["metadata", "user"].map(str::to_owned).to_vec();
+        let path = ["request", "id"].map(str::to_owned).to_vec();
         let keys = vec![
             Source::Query("uid".into()),
             Source::Header("x-user".parse().unwrap()),
             Source::Cookie("session".parse().unwrap()),
-            Source::Property(path),
+            Source::Property(Property::new(path, As::String)),
             Source::ClientIp,
         ];
         assert_eq!(
             Affinity::new(keys, "salt", None).sources().collect::<Vec<_>>(),
-            ["query parameter uid", "header x-user", "cookie session", "property metadata/user", "client's address"]
+            ["query parameter uid", "header x-user", "cookie session", "property request/id", "client's address"]
         );
     }
 }

@@ -76,7 +76,7 @@ impl Policy {
         let Located { endpoint, cohort, plan, key_point } = self.locate(request, &mut ())?;
         let (key_point, reason, set_cookie) = match key_point {
             Some(point) => (Some(point), Reason::Key, None),
-            None => match endpoint.affinity.as_ref().and_then(|affinity| affinity.generate(new_key)) {
+            None => match endpoint.affinity.as_ref().and_then(|affinity| affinity.generate(request, new_key)) {
                 Some((point, set_cookie)) => (Some(point), Reason::Generated, Some(set_cookie)),
                 None => (None, Reason::Random, None),
             },

@@ -138,7 +138,7 @@ impl Policy {
             cohort: located.as_ref().and_then(|located| located.cohort),
             keys: steps.keys,
             point: located.as_ref().and_then(|located| located.key_point),
-            reason: located.as_ref().map_or(Reason::Random, reason),
+            reason: located.as_ref().map_or(Reason::Random, |located| reason(located, request)),
             backends,
             shadows,
         }
@@ -167,10 +167,10 @@ impl Witness for Steps {
     }
 }
 
-fn reason(located: &Located<'_>) -> Reason {
+fn reason(located: &Located<'_>, request: &Tried<'_, impl Request>) -> Reason {
     match (located.key_point, &located.endpoint.affinity) {
         (Some(_), _) => Reason::Key,
-        (None, Some(affinity)) if affinity.generated_cookie().is_some() => Reason::Generated,
+        (None, Some(affinity)) if affinity.generates(request) => Reason::Generated,
         (None, _) => Reason::Random,
     }
 }

@@ -23,7 +23,7 @@
 //! #         value.into_iter()
 //! #     }
 //! #     fn source_address(&self) -> Option<&[u8]> { None }
-//! #     fn property(&self, _: &[String]) -> Option<&[u8]> { None }
+//! #     fn property(&self, _: &policy::Property) -> Option<std::borrow::Cow<'_, [u8]>> { None }
 //! # }
 //! let json = br#"{"endpoints": [{"name": "ranker", "route": "/rank", "traffic": {"v1": 0.5, "v2": 0.5}}]}"#;
 //! let policy = policy::Policy::from_json(json)?.policy;
@@ -37,8 +37,10 @@
 //! retry or find hosts: it names a cluster, and Envoy does the rest.
 
 mod affinity;
+mod attribute;
 mod compile;
 mod config;
+mod cookie;
 mod decimal;
 mod decision;
 mod excerpt;
@@ -54,25 +56,31 @@ mod parse;
 mod place;
 pub mod placement;
 mod policy;
+mod property;
 mod request;
 pub mod shadow;
+mod shortest;
 mod source;
 mod status;
 mod traffic;
 mod witness;
 
-pub use affinity::{Affinity, KeyCookie};
+pub use affinity::Affinity;
 #[cfg(feature = "schema")]
 pub use config::schema;
+pub use cookie::KeyCookie;
 pub use decision::{Decision, Reason};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
 pub use finding::{Fault, Finding, Kind, Refused, Severity};
 pub use ids::{ChoiceId, EntryId, ShadowId};
 pub use matching::{Conditions, Match};
-pub use names::{BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method};
+pub use names::{
+    BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method, Variant,
+};
 pub use parse::Parsed;
 pub use place::{Place, Step};
 pub use policy::{Cohort, Endpoint, Plan, Policy};
+pub use property::{As, Property};
 pub use request::Request;
 pub use source::Source;
 pub use status::StatusClass;

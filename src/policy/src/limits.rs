@@ -29,6 +29,14 @@ pub const MIRROR_HEADERS: usize = 64;
 /// The default of `cookie.path`.
 pub const COOKIE_PATH: &str = "/";
 
+/// The longest path or domain of a cookie, in bytes. Browsers ignore a longer one (RFC 6265bis,
+/// section 5.6).
+pub const COOKIE_ATTRIBUTE_BYTES: usize = 1024;
+
+/// The longest name of a cookie with a generated key, in bytes: browsers ignore a cookie whose name
+/// and value have more than 4096 (RFC 6265bis, section 5.6), and such a key has 32.
+pub const COOKIE_NAME_BYTES: usize = 4096 - 32;
+
 /// The longest name of an endpoint, a cohort or a filter state, in characters, all of which are
 /// ASCII.
 pub const NAME_BYTES: usize = 64;

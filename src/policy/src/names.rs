@@ -74,6 +74,12 @@ name! {
 }
 
 name! {
+    /// What the placement hashes of a backend: 1 to 255 printable ASCII characters except for spaces
+    /// and `" , ; = \ { }`, as in its name.
+    Variant(String) = variant
+}
+
+name! {
     /// The name of an Envoy cluster: 1 to 255 printable ASCII characters except for spaces and
     /// semicolons.
     ClusterName(String) = cluster
@@ -115,13 +121,21 @@ fn word<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
 const ENDS_A_LABEL: &[u8] = b"\",;=\\{}";
 
 fn backend(name: &str) -> Result<&str, Fault> {
+    in_labels(name, "a name for a backend")
+}
+
+fn variant(name: &str) -> Result<&str, Fault> {
+    in_labels(name, "a variant")
+}
+
+fn in_labels<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
     if is_made_of(name, BACKEND_BYTES, |byte| byte.is_ascii_graphic() && !ENDS_A_LABEL.contains(&byte)) {
         return Ok(name);
     }
     let remedy = format!(
         "use 1 to {BACKEND_BYTES} printable ASCII characters without spaces and without any of \" , ; = \\ {{ }}"
     );
-    Err(Fault::new(format!("{name:?} is not a name for a backend"), remedy))
+    Err(Fault::new(format!("{name:?} is not {what}"), remedy))
 }
 
 /// A cluster's name is a header value, and no part of a metric.

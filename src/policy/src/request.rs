@@ -1,5 +1,9 @@
 //! The questions that a decision may ask of a request.
 
+use std::borrow::Cow;
+
+use crate::property::Property;
+
 /// A request, asked for a value only when the policy needs it.
 ///
 /// In a proxy each answer is a host call, which costs more than all of the policy's arithmetic. So
@@ -14,8 +18,9 @@ pub trait Request {
     /// The client's address with its port: `192.0.2.1:50000` or `[2001:db8::1]:50000`.
     fn source_address(&self) -> Option<&[u8]>;
 
-    /// An Envoy attribute, such as a claim that an earlier filter has put into the metadata.
-    fn property(&self, path: &[String]) -> Option<&[u8]>;
+    /// The text of an Envoy attribute, such as a claim that an earlier filter has put into the
+    /// metadata: what [`Property::text`] makes of its bytes.
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>>;
 
     /// The target with its query string, or `None` for CONNECT.
     fn path(&self) -> Option<&[u8]> {

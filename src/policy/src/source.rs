@@ -1,10 +1,12 @@
 //! The parts of a request from which conditions and shard keys take their values.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::names::{CookieName, HeaderName};
+use crate::property::Property;
 use crate::request::Request;
 
 /// A part of a request.
@@ -19,7 +21,7 @@ pub enum Source {
     /// The client's address without the port.
     ClientIp,
     /// An Envoy attribute.
-    Property(Vec<String>),
+    Property(Property),
 }
 
 impl Source {
@@ -41,17 +43,16 @@ impl Source {
                 let unused = rest.len();
                 is_written && text.get(..text.len() - unused).is_some_and(test)
             }),
-            // Some of Envoy's attributes are empty where others are absent.
-            Self::Property(path) => request.property(path).filter(|text| !text.is_empty()).is_some_and(test),
+            Self::Property(property) => request.property(property).is_some_and(|text| test(&text)),
         }
     }
 
     /// Calls `push` with each value of a header or property, in order. Other sources have no values
     /// here.
-    pub(crate) fn each<'a>(&'a self, request: &'a impl Request, push: impl FnMut(&'a [u8])) {
+    pub(crate) fn each<'a>(&'a self, request: &'a impl Request, push: impl FnMut(Cow<'a, [u8]>)) {
         match self {
-            Self::Header(name) => request.header(name).map(trim).for_each(push),
-            Self::Property(path) => request.property(path).filter(|text| !text.is_empty()).into_iter().for_each(push),
+            Self::Header(name) => request.header(name).map(trim).map(Cow::Borrowed).for_each(push),
+            Self::Property(property) => request.property(property).into_iter().for_each(push),
             Self::Cookie(_) | Self::Query(_) | Self::ClientIp => {}
         }
     }
@@ -74,7 +75,7 @@ impl fmt::Display for Source {
             Self::Cookie(name) => write!(f, "cookie {name}"),
             Self::Query(name) => write!(f, "query parameter {name}"),
             Self::ClientIp => f.write_str("client's address"),
-            Self::Property(path) => write!(f, "property {}", path.join("/")),
+            Self::Property(property) => write!(f, "property {}", property.path().join("/")),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A request that the command line describes.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use policy::Request;
+use policy::{Property, Request};
 
 use crate::error::Error;
 
@@ -25,7 +26,8 @@ pub struct Arguments {
     /// The client's IP address.
     #[arg(long, value_name = "ADDRESS")]
     source_ip: Option<IpAddr>,
-    /// An Envoy attribute, as segment/segment/…=value; may be repeated.
+    /// An Envoy attribute, as segment/segment/…=value; may be repeated. The value is a string, number
+    /// or bool, as the policy reads it.
     #[arg(long = "property", value_name = "PATH=VALUE")]
     properties: Vec<String>,
 }
@@ -96,7 +98,10 @@ impl Request for Described {
         self.source.as_deref().map(str::as_bytes)
     }
 
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.properties.iter().find(|(known, _)| known == path).map(|(_, value)| value.as_bytes())
+    /// A value has the type as which the policy reads it, if it can have it.
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        let (_, value) = self.properties.iter().find(|(known, _)| known == property.path())?;
+        let text = property.text(&property.bytes(value)?)?.into_owned();
+        Some(Cow::Owned(text))
     }
 }

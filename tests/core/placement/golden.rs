@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 
 use policy::placement::Salt;
 use policy::shadow::Draw;
+use policy::{Backend, Traffic};
 use serde::Deserialize;
 use testbed::policies::traffic;
 use testbed::{project, read};
@@ -13,6 +15,7 @@ use testbed::{project, read};
 struct Golden {
     points: Vec<GoldenPoint>,
     choices: Vec<GoldenChoice>,
+    variants: Vec<GoldenVariant>,
     shadows: Vec<GoldenShadow>,
 }
 
@@ -26,6 +29,14 @@ struct GoldenPoint {
 #[derive(Deserialize)]
 struct GoldenChoice {
     traffic: BTreeMap<String, f64>,
+    point: String,
+    backend: String,
+}
+
+#[derive(Deserialize)]
+struct GoldenVariant {
+    traffic: BTreeMap<String, f64>,
+    variants: BTreeMap<String, String>,
     point: String,
     backend: String,
 }
@@ -54,12 +65,28 @@ fn bytes(digits: &str) -> Vec<u8> {
 #[test]
 fn the_golden_vectors_hold() {
     let golden = golden();
-    assert!(golden.points.len() > 50 && golden.choices.len() > 500 && golden.shadows.len() > 200);
+    assert!(
+        golden.points.len() > 50
+            && golden.choices.len() > 500
+            && golden.variants.len() > 200
+            && golden.shadows.len() > 200
+    );
     for row in &golden.points {
         assert_eq!(Salt::new(&row.salt).point(&bytes(&row.key_hex)), hex(&row.point), "{} {}", row.salt, row.key_hex);
     }
     for row in &golden.choices {
         let traffic = traffic(row.traffic.iter().map(|(name, share)| (name, *share)));
+        assert_eq!(*traffic.choose(hex(&row.point)).name, row.backend, "{:?} {}", row.traffic, row.point);
+    }
+    for row in &golden.variants {
+        let shares = row.traffic.iter().map(|(name, share)| {
+            let mut backend: Backend = name.parse().unwrap();
+            if let Some(variant) = row.variants.get(name) {
+                backend.variant = variant.parse().unwrap();
+            }
+            (Arc::new(backend), *share)
+        });
+        let traffic = Traffic::new(shares).unwrap();
         assert_eq!(*traffic.choose(hex(&row.point)).name, row.backend, "{:?} {}", row.traffic, row.point);
     }
     for row in &golden.shadows {

@@ -40,14 +40,16 @@ def point(salt: str, key: bytes) -> int:
     return mix(fnv1a(salt.encode() + b"\0" + key))
 
 
-def choose(traffic: dict[str, float], at: int) -> str:
-    total = sum(traffic[name] for name in sorted(traffic))
+def choose(traffic: dict[str, float], at: int, variants: dict[str, str] = {}) -> str:
+    """`variants` has the variant of each backend for which it is not the name."""
+    variant = {name: variants.get(name, name) for name in traffic}
+    total = sum(traffic[name] for name in sorted(traffic, key=variant.get))
     scores = [
-        (-math.log(u(mix(at ^ fnv1a(name.encode())))) / (share / total), name)
+        (-math.log(u(mix(at ^ fnv1a(variant[name].encode())))) / (share / total), variant[name], name)
         for name, share in traffic.items()
         if share > 0
     ]
-    return min(scores)[1]
+    return min(scores)[2]
 
 
 def is_copied(draw: int, backend: str, fraction: float) -> bool:
@@ -91,6 +93,17 @@ choices = [
     for n, traffic in enumerate(TRAFFICS)
     for at in [point("ranker", key) for key in KEYS] + list(draws(100 * (n + 1)))[100 * n :]
 ]
+# The backends of another endpoint, placed like those of the first traffics.
+VARIANTS = [
+    ({"api-v1": 0.9, "api-v2": 0.1}, {"api-v1": "model-v1", "api-v2": "model-v2"}),
+    ({"z": 50, "y": 30, "x": 20}, {"z": "a", "y": "b", "x": "c"}),
+    ({"a": 0.5, "b": 0.5}, {"b": "c"}),
+]
+alike = [
+    {"traffic": traffic, "variants": variants, "point": f"{at:016x}", "backend": choose(traffic, at, variants)}
+    for n, (traffic, variants) in enumerate(VARIANTS)
+    for at in [point("ranker", key) for key in KEYS] + list(draws(50 * (n + 1)))[50 * n :]
+]
 shadows = [
     {"draw": f"{draw:016x}", "backend": backend, "fraction": fraction, "copied": is_copied(draw, backend, fraction)}
     for backend in ("model-v3", "model-v4")
@@ -100,7 +113,7 @@ shadows = [
 made = (
     "Made by tests/data/golden/placement.py, an implementation of its own, written from the words of the README. "
     "All 64-bit numbers are in hexadecimal. points: the point of a salt and a key; choices: the backend that serves a "
-    "point; shadows: whether a request with this draw is copied. Python's logarithm is the C library's; where it "
+    "point; variants: the same for backends whose variant is not their name; shadows: whether a request with this draw is copied. Python's logarithm is the C library's; where it "
     "differs from the filter's in the last bit, no vector here is near enough to a tie to tell."
 )
 
@@ -109,5 +122,5 @@ def rows(name: str, values: list) -> str:
     return f'"{name}": [\n' + ",\n".join(json.dumps(value) for value in values) + "\n]"
 
 
-parts = [f'"made": {json.dumps(made)}', rows("points", points), rows("choices", choices), rows("shadows", shadows)]
+parts = [f'"made": {json.dumps(made)}', rows("points", points), rows("choices", choices), rows("variants", alike), rows("shadows", shadows)]
 sys.stdout.write("{\n" + ",\n".join(parts) + "\n}\n")

@@ -35,17 +35,17 @@ def answer(policy: dict, request: dict) -> dict:
         "reason": reason,
         "backends": backends,
         "shadows": {
-            backend: {name: chance(name, shadow, backend, key_point) for name, shadow in shadows.items()}
+            backend: {name: chance(reference.variant_of(policy, name), shadow, backend, key_point) for name, shadow in shadows.items()}
             for backend in backends
         },
         "skips": {name: skip for name, skip in skips.items() if skip is not None},
     }
 
 
-def chance(name: str, shadow: dict, backend: str, key_point: int | None) -> float:
+def chance(variant: str, shadow: dict, backend: str, key_point: int | None) -> float:
     """The chance that the shadow draws a request that `backend` serves."""
     if shadow.get("sample", "request") == "key" and key_point is not None:
-        return float(reference.is_drawn(name, shadow, backend, 0, key_point))
+        return float(reference.is_drawn(variant, shadow, backend, 0, key_point))
     return shadow["fraction"] if backend in shadow.get("only_from", [backend]) else 0
 
 

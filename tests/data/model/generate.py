@@ -48,12 +48,20 @@ ODD_VALUES = [
     "x" * 300, "v" * 1024, "k" * 1025,
 ]
 TOKENS = ["", "v1", "us", "user-1", "k", "V1", "xus", "a%20b", "a+b", "b=c", "%", "%ff"]
-PROPERTY_TEXTS = ["", "us", "US", "user-1", "v1", "h\u00e4", "\u212a", "bus"]
+# Values of properties. None of the strings could be the eight bytes of a number.
+PROPERTY_TEXTS = ["", "us", "US", "user-1", "v1", "h\u00e4", "\u212a", "bus", "a\tb", "a\x01b", "us\x00", "7", "true"]
+NUMBERS = [0, 7, 42, -3, 0.5, 0.1, 1e-7, 1e20, 123456789.25, 2**53, 9007199254740993.0, 1e300]
+NUMBER_TEXTS = ["7", "42", "0.5", "-3", "100000000000000000000", "0"]
+PROPERTY_VALUES = [
+    *PROPERTY_TEXTS, *NUMBERS, True, False, True, False, None, [], ["us"], ["bus", "user-1"], {}, {"us": "v1"}, [7], [None],
+]
 # Cookies around a name and a value.
 COOKIE_FORMS = ["{}={}"] * 6 + [
     "{} = {} ", "\t{}\t=\t{}", '{}="{}"', '{}=" {} "', '{}="{}', '{}="', '{}=""', "{}=", "{}", "x{}={}", "{}={}=1",
     "x={}={}", 'x="a;{}={}"', "", "=", "=1", "\xff=\xfe",
 ]
+COOKIE_PATHS = ["/", "/rank", "/rank/", "/a"]
+COOKIE_DOMAINS = ["example.com", "Api.Example.com", "evil.example"]
 SALTS = ["", "ranker", "a salt with \u00fcmlauts"]
 
 
@@ -74,11 +82,11 @@ def traffic(rng: random.Random) -> dict:
     return {name: share if kind == "percent" else share / 100 for name, share in zip(names, percent)}
 
 
-def comparison(rng: random.Random) -> dict:
+def comparison(rng: random.Random, texts: list[str] = TEXTS) -> dict:
     """A comparison with its options."""
     kind = rng.choice(["exact", "prefix", "suffix", "contains", "regex", "present"])
-    made = {kind: rng.choice(REGEXES if kind == "regex" else [True, False] if kind == "present" else TEXTS)}
-    if kind == "exact" and rng.random() < 0.1:
+    made = {kind: rng.choice(REGEXES if kind == "regex" else [True, False] if kind == "present" else texts)}
+    if kind == "exact" and texts == TEXTS and rng.random() < 0.1:
         made[kind] = ""
     if kind != "present" and rng.random() < 0.3:
         made["ignore_case"] = rng.random() < 0.9
@@ -106,8 +114,18 @@ def field(rng: random.Random, kind: str) -> dict | list:
     if kind == "query":
         return [{"name": rng.choice(PARAMETERS), **comparison(rng)} for _ in range(count)]
     if kind == "properties":
-        return [{"path": rng.choice(PROPERTIES), **comparison(rng)} for _ in range(count)]
+        return [one_property(rng) for _ in range(count)]
     return rng.sample({"methods": METHODS, "hosts": HOSTS, "source_ip": NETWORKS}[kind], count)
+
+
+def one_property(rng: random.Random) -> dict:
+    """A condition on a property, with a type or without."""
+    path = rng.choice(PROPERTIES)
+    read_as = rng.choice([None, "string", "number", "bool"])
+    if read_as is None or path == QUERY:
+        return {"path": path, **comparison(rng)}
+    texts = {"string": TEXTS, "number": NUMBER_TEXTS, "bool": ["true", "false"]}[read_as]
+    return {"path": path, "as": read_as, **comparison(rng, texts)}
 
 
 def match(rng: random.Random) -> dict:
@@ -130,14 +148,24 @@ def affinity(rng: random.Random) -> dict | None:
     made = {}
     sources = [
         {"header": "x-user"}, {"header": "X-Serve-Shard-Key"}, {"cookie": "session"}, {"query": "uid"},
-        {"property": USER}, {"source_ip": True},
+        {"property": USER}, {"property": USER, "as": "number"}, {"property": TIER, "as": "bool"}, {"source_ip": True},
     ]
     if rng.random() < 0.8:
-        made["keys"] = rng.sample(sources, rng.choice([1, 1, 2, 3]))
+        made["keys"] = rng.sample(sources, rng.choice([0, 1, 1, 1, 2, 2, 3]))
     if rng.random() < 0.4:
         made["salt"] = rng.choice(SALTS)
     if rng.random() < 0.3:
-        made |= {"on_missing": "generate_cookie", "cookie": {"name": rng.choice(COOKIES)}}
+        made |= {"on_missing": "generate_cookie", "cookie": cookie(rng)}
+    return made
+
+
+def cookie(rng: random.Random) -> dict:
+    """The cookie of generated keys."""
+    made = {"name": rng.choice(COOKIES)}
+    if rng.random() < 0.3:
+        made["path"] = rng.choice(COOKIE_PATHS)
+    if rng.random() < 0.2:
+        made["domain"] = rng.choice(COOKIE_DOMAINS)
     return made
 
 
@@ -197,6 +225,10 @@ def policy(rng: random.Random) -> dict:
     if rng.random() < 0.5:
         names = rng.sample(BACKENDS, 2)
         made["backends"] = {names[0]: {"cluster": f"cluster|of|{names[0]}"}, names[1]: {}}
+        if rng.random() < 0.5:
+            # No backend has such a name, and no two of them are equal.
+            for number, name in enumerate(rng.sample(BACKENDS + SHADOWS[1:], 3)):
+                made["backends"].setdefault(name, {})["variant"] = f"variant-{number}"
     return made
 
 
@@ -205,7 +237,7 @@ def target(rng: random.Random, method: str) -> str | None:
     if method == "CONNECT":
         return None
     if method == "OPTIONS":
-        return rng.choice(["*", "/rank"])
+        return rng.choice(["*", "/rank", "/rank", "/a"])
     path = rng.choice(PATHS * 4 + ODD_PATHS + BAD_PATHS)
     query = ""
     if rng.random() < 0.6:
@@ -222,7 +254,7 @@ def value(rng: random.Random) -> str:
     return rng.choice([text, text, text, upper, f"{text}2", f"x{text}", f"x{text}2", rng.choice(ODD_VALUES)])
 
 
-def headers(rng: random.Random) -> list[list[str]]:
+def headers(rng: random.Random, method: str) -> list[list[str]]:
     """Headers: some twice, some empty, some with bytes that are not UTF-8."""
     names = [any_case(rng, rng.choice(HEADERS)) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4]))]
     made = [[name, value(rng)] for name in names]
@@ -235,6 +267,8 @@ def headers(rng: random.Random) -> list[list[str]]:
         made.append(["cookie", rng.choice(["; ", "; ", ";", " ; ", ", "]).join(parts)])
     if rng.random() < 0.7:
         made.append(["host", rng.choice(AUTHORITIES * 2 + BAD_AUTHORITIES)])
+    if rng.random() < (0.8 if method == "OPTIONS" else 0.1):
+        made += rng.sample([["origin", "https://a.example"], ["Access-Control-Request-Method", "PUT"]], rng.choice([1, 2, 2]))
     if rng.random() < 0.05:
         made.append(["x-traffic-shadow", rng.choice(["", "shadow-a"])])
     if rng.random() < 0.05:
@@ -253,15 +287,15 @@ def source(rng: random.Random) -> str | None:
 
 def request(rng: random.Random) -> dict:
     """A request."""
-    method = rng.choice(METHODS * 8 + ["OPTIONS", "CONNECT", "get", "PURGE"])
+    method = rng.choice(METHODS * 8 + ["OPTIONS"] * 4 + ["CONNECT", "get", "PURGE"])
     path = target(rng, method)
-    properties = [[name, rng.choice(PROPERTY_TEXTS)] for name in (TIER, USER) if rng.random() < 0.5]
+    properties = [[name, rng.choice(PROPERTY_VALUES)] for name in (TIER, USER) if rng.random() < 0.6]
     if path is not None and path.isascii():
         properties.append([QUERY, path.partition("#")[0].partition("?")[2]])
     return {
         "method": method,
         "path": path,
-        "headers": headers(rng),
+        "headers": headers(rng, method),
         "source": source(rng),
         "properties": properties,
         "new_key": rng.getrandbits(128),

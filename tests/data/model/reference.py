@@ -6,6 +6,7 @@ silent, a comment states the assumption.
 """
 
 import collections
+import decimal
 import ipaddress
 import math
 import re
@@ -21,7 +22,7 @@ def decide(policy: dict, request: dict, draw: int) -> dict:
     """Where the request goes, why, and which shadows get a copy.
 
     A request has a `method`, a `path` with its query or `None`, `headers` as pairs, a `source` with
-    its port, `properties` as pairs of path and string, and `new_key`, the 128 bits of a key that may
+    its port, `properties` as pairs of path and JSON value, and `new_key`, the 128 bits of a key that may
     be generated for it. Each character stands for one byte, except in properties.
     """
     for endpoint in policy["endpoints"]:
@@ -47,9 +48,13 @@ def decide_in(policy: dict, endpoint: dict, request: dict, draw: int) -> dict:
     traffic = (cohort or endpoint)["traffic"]
     reason, key, set_cookie = shard_key(endpoint, request)
     key_point = None if key is None else point(salt_of(endpoint), key)
-    backend, near_tie = choose(traffic, draw if key_point is None else key_point)
+    variants = {name: variant_of(policy, name) for name in policy.get("backends", {})}
+    backend, near_tie = choose(traffic, draw if key_point is None else key_point, variants)
     shadows = inherited_shadows(endpoint, cohort)
-    drawn = [name for name in sorted(shadows) if is_drawn(name, shadows[name], backend, draw, key_point)]
+    drawn = [
+        name for name in sorted(shadows)
+        if is_drawn(variants.get(name, name), shadows[name], backend, draw, key_point)
+    ]
     skipped = {name: skip_reason(shadows[name], request) for name in drawn}
     return {
         "endpoint": endpoint["name"],
@@ -68,6 +73,11 @@ def decide_in(policy: dict, endpoint: dict, request: dict, draw: int) -> dict:
 def cluster_of(policy: dict, backend: str) -> str:
     """The cluster of a backend. By default it has the name of the backend."""
     return policy.get("backends", {}).get(backend, {}).get("cluster", backend)
+
+
+def variant_of(policy: dict, backend: str) -> str:
+    """What the placement hashes of a backend. By default it is the name of the backend."""
+    return policy.get("backends", {}).get(backend, {}).get("variant", backend)
 
 
 # -------------------------------------------------------------------------------------- the request
@@ -113,9 +123,26 @@ def values_of_cookie(request: dict, name: str) -> list[bytes]:
     return values
 
 
-def values_of_property(request: dict, path: list[str]) -> list[bytes]:
-    """An empty string counts as absent."""
-    return [text.encode() for known, text in request["properties"] if known == path and text != ""]
+def values_of_property(request: dict, path: list[str], read_as: str) -> list[bytes]:
+    """A value of another type counts as absent, and so does an empty string."""
+    values = [text_of(value, read_as) for known, value in request["properties"] if known == path]
+    for known, value in request["properties"]:
+        if known == path:
+            tried[f"{type(value).__name__} as {read_as}"] += 1
+    return [value for value in values if value is not None]
+
+
+def text_of(value: object, read_as: str) -> bytes | None:
+    """The text of a value of this type. A string with a control character counts as absent."""
+    if read_as == "string" and isinstance(value, str) and value != "":
+        return None if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) else value.encode()
+    if read_as == "number" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        # All numbers in metadata are doubles, and Python writes the fewest digits.
+        text = f"{decimal.Decimal(repr(float(value))):f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+    if read_as == "bool" and isinstance(value, bool):
+        return str(value).lower().encode()
+    return None
 
 
 def source_address(request: dict) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -170,7 +197,9 @@ def field_holds(field: str, wanted: dict | list, request: dict) -> bool:
     elif field == "query":
         holds = all(compares(one, values_of_parameter(request, one["name"])) for one in wanted)
     elif field == "properties":
-        holds = all(compares(one, values_of_property(request, one["path"])) for one in wanted)
+        holds = all(
+            compares(one, values_of_property(request, one["path"], one.get("as", "string"))) for one in wanted
+        )
     elif field == "source_ip":
         address = source_address(request)
         holds = address is not None and any(address in ipaddress.ip_network(network) for network in wanted)
@@ -214,7 +243,7 @@ def host_is(wanted: str, request: dict) -> bool:
 
 def compares(comparison: dict, values: list[bytes]) -> bool:
     """Whether any of the values compares, or none of them with `invert`."""
-    [kind] = [key for key in comparison if key not in ("name", "path", "ignore_case", "invert")]
+    [kind] = [key for key in comparison if key not in ("name", "path", "as", "ignore_case", "invert")]
     wanted = comparison[kind]
     if kind == "present":
         holds = bool(values) == wanted
@@ -282,18 +311,55 @@ def shard_key(endpoint: dict, request: dict) -> tuple[str, bytes | None, str | N
     for source in keys:
         for value in values_of_source(source, request):
             if value != b"":
-                tried[f"key of {next(iter(source))}"] += 1
+                tried[f"key of {next(iter(source))}{' as ' + source['as'] if 'as' in source else ''}"] += 1
                 return "key", value, None
-    if not generates:
+    if not generates or not comes_back(affinity["cookie"], request):
         return "random", None, None
     # The documents do not define the form of the id: the 128 bits in hexadecimal.
     key = f"{request['new_key']:032x}"
     return "generated", key.encode(), f"{affinity['cookie']['name']}={key};"
 
 
+def comes_back(cookie: dict, request: dict) -> bool:
+    """Whether a browser would send the cookie with later requests like this one (RFC 6265, 5.1.3 and 5.1.4)."""
+    path, _ = split_target(request)
+    if path is None or not is_under(path, cookie.get("path", "/").encode()):
+        outcome = "outside its path"
+    elif "domain" in cookie and not is_in_domain(request, cookie["domain"]):
+        outcome = "outside its domain"
+    elif is_preflight(request):
+        outcome = "of a preflight"
+    else:
+        outcome = "comes back"
+    tried[f"cookie {outcome}"] += 1
+    return outcome == "comes back"
+
+
+def is_under(path: bytes, cookie_path: bytes) -> bool:
+    """RFC 6265, 5.1.4: equal, or the rest starts at a slash."""
+    if not path.startswith(cookie_path):
+        return False
+    return path == cookie_path or cookie_path.endswith(b"/") or path[len(cookie_path):].startswith(b"/")
+
+
+def is_in_domain(request: dict, domain: str) -> bool:
+    """RFC 6265, 5.1.3: the domain itself, or a host below it."""
+    authorities = values_of_header(request, "host")
+    if not authorities:
+        return False
+    host, domain = re.sub(rb":[0-9]*$", b"", authorities[0]).lower(), domain.lower().encode()
+    return host == domain or host.endswith(b"." + domain)
+
+
+def is_preflight(request: dict) -> bool:
+    """A CORS preflight, which browsers send without cookies."""
+    names = {name.lower() for name, _ in request["headers"]}
+    return request["method"] == "OPTIONS" and {"origin", "access-control-request-method"} <= names
+
+
 def values_of_source(source: dict, request: dict) -> list[bytes]:
     """The values of a source of keys."""
-    [(kind, name)] = source.items()
+    [(kind, name)] = [(kind, name) for kind, name in source.items() if kind != "as"]
     if kind == "header":
         return values_of_header(request, name)
     if kind == "cookie":
@@ -301,7 +367,7 @@ def values_of_source(source: dict, request: dict) -> list[bytes]:
     if kind == "query":
         return values_of_parameter(request, name)
     if kind == "property":
-        return values_of_property(request, name)
+        return values_of_property(request, name, source.get("as", "string"))
     if kind == "source_ip":
         address = source_address(request)
         return [] if address is None else [str(address).encode()]
@@ -343,11 +409,11 @@ def point(salt: str, key: bytes) -> int:
     return mix(fnv1a(salt.encode() + b"\0" + key))
 
 
-def choose(traffic: dict[str, float], at: int) -> tuple[str, bool]:
+def choose(traffic: dict[str, float], at: int, variants: dict[str, str] = {}) -> tuple[str, bool]:
     """The backend with the lowest score, and whether the last bit of `ln` may decide it."""
     total = math.fsum(traffic.values())
     scores = sorted(
-        (-math.log(u(mix(at ^ fnv1a(name.encode())))) / (share / total), name)
+        (-math.log(u(mix(at ^ fnv1a(variants.get(name, name).encode())))) / (share / total), name)
         for name, share in traffic.items()
         if share > 0
     )
@@ -364,13 +430,13 @@ def inherited_shadows(endpoint: dict, cohort: dict | None) -> dict[str, dict]:
     return {name: one if isinstance(one, dict) else {"fraction": one} for name, one in written.items()}
 
 
-def is_drawn(name: str, shadow: dict, backend: str, draw: int, key_point: int | None) -> bool:
+def is_drawn(variant: str, shadow: dict, backend: str, draw: int, key_point: int | None) -> bool:
     """Whether the shadow draws a request that `backend` serves."""
     if backend not in shadow.get("only_from", [backend]):
         tried["only_from: False"] += 1
         return False
     by_key = shadow.get("sample", "request") == "key" and key_point is not None
-    number = u(mix((key_point if by_key else draw) ^ fnv1a(b"shadow\0" + name.encode())))
+    number = u(mix((key_point if by_key else draw) ^ fnv1a(b"shadow\0" + variant.encode())))
     # A fraction of 1 copies every request, although a double rounds the largest number to 1.
     drawn = number < shadow["fraction"] or shadow["fraction"] == 1
     tried[f"shadow by {'key' if by_key else 'request'}: {drawn}"] += 1

@@ -96,7 +96,8 @@ fn affinity(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
         Value::Null,
         json!({}),
         json!({ "keys": [{ "header": "x-user" }, { "cookie": "a" }, { "source_ip": true }] }),
-        json!({ "keys": [{ "query": "a" }, { "property": ["p"] }], "salt": "other" }),
+        json!({ "keys": [{ "query": "a" }, { "property": ["p"] }, { "property": ["p"], "as": "number" },
+            { "property": ["p"], "as": "bool" }], "salt": "other" }),
         json!({ "keys": [{ "cookie": "b" }], "on_missing": "generate_cookie", "cookie": { "name": "a" } }),
     ];
     Ok(bytes.choose(&all)?.clone())

@@ -1,7 +1,9 @@
 //! Requests made from the bytes of a fuzzer.
 
+use std::borrow::Cow;
+
 use arbitrary::{Arbitrary, Unstructured};
-use policy::Request;
+use policy::{Property, Request};
 
 /// A request with any content.
 #[derive(Debug)]
@@ -10,7 +12,7 @@ pub struct AnyRequest {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The client's address, or anything in its place.
     pub source: Option<Vec<u8>>,
-    /// The value of every property.
+    /// The bytes of every property.
     pub property: Option<Vec<u8>>,
 }
 
@@ -66,7 +68,7 @@ impl Request for AnyRequest {
         self.source.as_deref()
     }
 
-    fn property(&self, _: &[String]) -> Option<&[u8]> {
-        self.property.as_deref()
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        property.text(self.property.as_deref()?)
     }
 }

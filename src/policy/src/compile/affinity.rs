@@ -1,11 +1,12 @@
-//! Affinity: the sources of the shard key and the cookie, checked and made ready.
+//! Affinity: the sources of the shard key, checked and made ready.
 
-use super::comparison;
-use crate::affinity::{Affinity, KeyCookie};
-use crate::config::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite, Whole};
+use super::{comparison, cookie, property};
+use crate::affinity::Affinity;
+use crate::config::{AffinityConfig, AffinityFields, KeyFields, OnMissing};
+use crate::cookie::KeyCookie;
 use crate::finding::{Errors, Fault, Kind};
-use crate::limits::{COOKIE_PATH, KEY_HEADER, KEY_SOURCES, MAX_AGE_S};
-use crate::names::{CookieName, HeaderName};
+use crate::limits::{KEY_HEADER, KEY_SOURCES};
+use crate::names::HeaderName;
 use crate::place::At;
 use crate::source::Source;
 
@@ -24,7 +25,8 @@ pub(super) fn affinity(at: &At<'_>, endpoint: &str, config: &AffinityConfig, err
     // The generated key comes back in its cookie.
     let found_in = cookie.as_ref().map(|cookie| Source::Cookie(cookie.name().clone()));
     keys.extend(found_in.filter(|cookie| !keys.contains(cookie)));
-    Some(Affinity::new(keys, fields.salt.as_deref().unwrap_or(endpoint), cookie))
+    // Without any source there is no key, as without affinity.
+    (!keys.is_empty()).then(|| Affinity::new(keys, fields.salt.as_deref().unwrap_or(endpoint), cookie))
 }
 
 fn default_keys() -> Vec<Source> {
@@ -33,10 +35,6 @@ fn default_keys() -> Vec<Source> {
 }
 
 fn keys(at: &At<'_>, config: &[KeyFields], errors: &mut Errors) -> Vec<Source> {
-    if config.is_empty() {
-        let remedy = "name a source; for no affinity, write \"affinity\": null";
-        errors.refuse(at, "the list is empty: there would never be a key", remedy);
-    }
     if config.len() > KEY_SOURCES {
         errors.refuse(at, format!("there are {} sources", config.len()), format!("name at most {KEY_SOURCES}"));
         return Vec::new();
@@ -55,7 +53,11 @@ fn keys(at: &At<'_>, config: &[KeyFields], errors: &mut Errors) -> Vec<Source> {
 }
 
 fn key(at: &At<'_>, fields: &KeyFields, errors: &mut Errors) -> Option<Source> {
-    let KeyFields { header, cookie, query, source_ip, property } = fields;
+    let KeyFields { header, cookie, query, source_ip, property, read_as } = fields;
+    if read_as.is_some() && property.is_none() {
+        let fault = Fault::new("only a property has a type", "remove it, or name a property");
+        errors.add(&at.member("as"), fault.of(Kind::Conflict));
+    }
     match (header, cookie, query, source_ip, property) {
         (Some(name), None, None, None, None) => {
             errors.accept(&at.member("header"), comparison::header(name)).map(Source::Header)
@@ -64,7 +66,7 @@ fn key(at: &At<'_>, fields: &KeyFields, errors: &mut Errors) -> Option<Source> {
         (None, None, Some(name), None, None) => Some(Source::Query(name.clone())),
         (None, None, None, Some(true), None) => Some(Source::ClientIp),
         (None, None, None, None, Some(path)) => {
-            errors.accept(&at.member("property"), comparison::property(path)).map(Source::Property)
+            property::property(at, "property", path, read_as.unwrap_or_default(), errors).map(Source::Property)
         }
         _ => {
             let remedy = "use one of {\"header\": …}, {\"cookie\": …}, {\"query\": …}, {\"source_ip\": true} and \
@@ -89,48 +91,6 @@ fn key_cookie(at: &At<'_>, fields: &AffinityFields, errors: &mut Errors) -> Opti
             errors.add(&at.member("on_missing"), fault.of(Kind::Conflict));
             None
         }
-        (OnMissing::GenerateCookie, Some(fields)) => cookie(&at.member("cookie"), fields, errors),
+        (OnMissing::GenerateCookie, Some(fields)) => cookie::cookie(&at.member("cookie"), fields, errors),
     }
-}
-
-fn cookie(at: &At<'_>, fields: &CookieFields, errors: &mut Errors) -> Option<KeyCookie> {
-    let name: Option<CookieName> = errors.accept(&at.member("name"), fields.name.parse());
-    let path = fields.path.as_deref().unwrap_or(COOKIE_PATH);
-    let secure = fields.secure.unwrap_or(true);
-    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') {
-        let remedy = "start it with / and use no spaces or semicolons";
-        errors.refuse(&at.member("path"), format!("{path:?} is not the path of a cookie"), remedy);
-    }
-    if fields.same_site == SameSite::None && !secure {
-        let remedy = "browsers refuse such a cookie: leave `secure` on, or use \"Lax\"";
-        let fault = Fault::new("\"None\" without `secure`", remedy);
-        errors.add(&at.member("same_site"), fault.of(Kind::Conflict));
-    }
-    let has_prefix = |prefix| fields.name.starts_with(prefix);
-    if (has_prefix("__Secure-") || has_prefix("__Host-")) && !secure || has_prefix("__Host-") && path != "/" {
-        let problem = format!("{:?} promises what the cookie doesn't keep", fields.name);
-        let remedy = "with this prefix, browsers require `secure`, and the path \"/\" for __Host-";
-        errors.add(&at.member("name"), Fault::new(problem, remedy).of(Kind::Conflict));
-    }
-    let mut attributes = format!("; Path={path}");
-    if let Some(Whole(max_age_s)) = fields.max_age_s {
-        if !(MAX_AGE_S.min..=MAX_AGE_S.max).contains(&max_age_s) {
-            let remedy =
-                format!("use 1 to {} (400 days); leave it out for a cookie of the browser's session", MAX_AGE_S.max);
-            errors.refuse(&at.member("max_age_s"), format!("{max_age_s} is out of range"), remedy);
-        }
-        attributes.push_str(&format!("; Max-Age={max_age_s}"));
-    }
-    attributes.push_str(match fields.same_site {
-        SameSite::Lax => "; SameSite=Lax",
-        SameSite::Strict => "; SameSite=Strict",
-        SameSite::None => "; SameSite=None",
-    });
-    if secure {
-        attributes.push_str("; Secure");
-    }
-    if fields.http_only.unwrap_or(true) {
-        attributes.push_str("; HttpOnly");
-    }
-    Some(KeyCookie::new(name?, attributes))
 }

@@ -68,16 +68,6 @@ pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Kind, Fault> {
     Ok(Kind::Regex(Regex::new(regex, work)))
 }
 
-/// The path of an attribute.
-pub(super) fn property(path: &[String]) -> Result<Vec<String>, Fault> {
-    if path.is_empty() || path.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
-        let remedy =
-            "list its segments, as in [\"metadata\", \"filter_metadata\", \"envoy.filters.http.jwt_authn\", …]";
-        return Err(Fault::new(format!("{path:?} is not the path of a property"), remedy));
-    }
-    Ok(path.to_vec())
-}
-
 /// The name of a header of the request.
 pub(super) fn header(name: &str) -> Result<HeaderName, Fault> {
     let header = name.parse().ok().filter(|header: &HeaderName| *header != "host");

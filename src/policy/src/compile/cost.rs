@@ -37,6 +37,8 @@ const CONDITION: Price = 150;
 const HEADER: Price = 400;
 /// A property is read, which is a host call, and is found again.
 const PROPERTY: Price = 15_000;
+/// A number is written in decimal.
+const NUMBER: Price = 60_000;
 /// A value is looked at.
 const VALUE: Price = 8;
 /// A state of a regex is visited.
@@ -219,7 +221,10 @@ impl Model {
             Source::Header(_) => HEADER,
             Source::Cookie(_) | Source::Query(_) if !self.are_numbered => SEARCH,
             Source::Cookie(_) | Source::Query(_) | Source::ClientIp => HEADER,
-            Source::Property(path) => PROPERTY + path.iter().map(|segment| per_byte(segment.len())).sum::<Price>(),
+            Source::Property(property) => {
+                let segments = property.path().iter().map(|segment| per_byte(segment.len()));
+                PROPERTY + segments.sum::<Price>() + if property.is_number() { NUMBER } else { 0 }
+            }
         }
     }
 }

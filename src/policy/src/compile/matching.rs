@@ -1,7 +1,7 @@
 //! Matches, checked and made ready.
 
-use super::comparison;
-use crate::config::{MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
+use super::{comparison, property};
+use crate::config::{MatchConfig, MatchFields, PathFields, ValueFields};
 use crate::finding::{Errors, Fault};
 use crate::matching::{AllOf, Cidr, HostPattern, Kind, Match, PathRule, Rule, Text};
 use crate::names::Method;
@@ -42,22 +42,16 @@ fn add_rules(at: &At<'_>, fields: &MatchFields, rules: &mut Vec<Rule>, errors: &
     let header = |value: &ValueFields| comparison::header(&value.name).map(Source::Header);
     let cookie = |value: &ValueFields| value.name.parse().map(Source::Cookie);
     let parameter = |value: &ValueFields| Ok(Source::Query(value.name.clone()));
-    let property = |value: &PropertyFields| comparison::property(&value.path).map(Source::Property);
-    add_values(&at.member("headers"), headers.as_deref(), ("name", header), ValueFields::text, rules, errors);
-    add_values(&at.member("cookies"), cookies.as_deref(), ("name", cookie), ValueFields::text, rules, errors);
-    add_values(&at.member("query"), query.as_deref(), ("name", parameter), ValueFields::text, rules, errors);
+    add_values(&at.member("headers"), headers.as_deref(), header, rules, errors);
+    add_values(&at.member("cookies"), cookies.as_deref(), cookie, rules, errors);
+    add_values(&at.member("query"), query.as_deref(), parameter, rules, errors);
     if let Some(networks) = source_ip {
         let networks = list(&at.member("source_ip"), networks, "a network", errors, Cidr::parse);
         rules.push(Rule::SourceIp(networks));
     }
-    add_values(
-        &at.member("properties"),
-        properties.as_deref(),
-        ("path", property),
-        PropertyFields::text,
-        rules,
-        errors,
-    );
+    if let Some(properties) = properties {
+        property::add_rules(&at.member("properties"), properties, rules, errors);
+    }
 }
 
 /// A path prefix that ends at a segment.
@@ -119,22 +113,21 @@ fn list<T>(
     items.iter().enumerate().filter_map(|(n, item)| errors.accept(&at.element(n), parse(item))).collect()
 }
 
-/// Adds a rule for each value of a list, which must not be empty: `source` reads its source from a
-/// field, and `text` its comparison.
-fn add_values<T>(
+/// Adds a rule for each value of a list, which must not be empty. `source` reads its source from its
+/// name.
+fn add_values(
     at: &At<'_>,
-    values: Option<&[T]>,
-    (field, source): (&str, impl Fn(&T) -> Result<Source, Fault>),
-    text: impl Fn(&T) -> TextFields<'_>,
+    values: Option<&[ValueFields]>,
+    source: impl Fn(&ValueFields) -> Result<Source, Fault>,
     rules: &mut Vec<Rule>,
     errors: &mut Errors,
 ) {
-    if values.is_some_and(<[T]>::is_empty) {
+    if values.is_some_and(<[_]>::is_empty) {
         errors.refuse(at, "the list is empty", "name a condition, or remove the field");
     }
     for (n, value) in values.into_iter().flatten().enumerate() {
         let at = at.element(n);
-        let source = errors.accept(&at.member(field), source(value));
-        rules.extend(comparison::rule(&at, source, &text(value), errors));
+        let source = errors.accept(&at.member("name"), source(value));
+        rules.extend(comparison::rule(&at, source, &value.text(), errors));
     }
 }

@@ -6,11 +6,13 @@ mod amount;
 mod callout;
 mod comparison;
 mod conditions;
+mod cookie;
 mod cost;
 mod endpoint;
 mod header;
 mod matching;
 mod never;
+mod property;
 mod reach;
 mod shadow;
 mod traffic;
@@ -18,7 +20,7 @@ mod traffic;
 use crate::config::PolicyConfig;
 use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits;
-use crate::names::{BackendName, ClusterName};
+use crate::names::{BackendName, ClusterName, Variant};
 use crate::place::At;
 use crate::policy::Policy;
 
@@ -81,6 +83,9 @@ fn check_backends(config: &PolicyConfig, errors: &mut Errors) {
         errors.accept(&at, name.parse::<BackendName>());
         if let Some(cluster) = &backend.cluster {
             errors.accept(&at.member("cluster"), cluster.parse::<ClusterName>());
+        }
+        if let Some(variant) = &backend.variant {
+            errors.accept(&at.member("variant"), variant.parse::<Variant>());
         }
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use crate::config::{BackendConfig, Share};
 use crate::decimal::decimal;
-use crate::finding::{Errors, Fault};
+use crate::finding::{Errors, Fault, Kind};
 use crate::limits::SUM_TOLERANCE;
 use crate::named::Named;
-use crate::names::{BackendName, ClusterName};
 use crate::place::At;
 use crate::traffic::{Backend, Traffic};
 
@@ -28,11 +27,14 @@ impl<'a> Backends<'a> {
         if let Some(backend) = self.known.get(name) {
             return Ok(Arc::clone(backend));
         }
-        let backend_name: BackendName = name.parse()?;
-        // A cluster's wrong name has been reported where it stands.
-        let cluster = self.listed.get(name).and_then(|backend| backend.cluster.as_deref()?.parse().ok());
-        let cluster: ClusterName = cluster.map_or_else(|| name.parse(), Ok)?;
-        let backend = Arc::new(Backend { name: backend_name, cluster });
+        let mut backend: Backend = name.parse()?;
+        if let Some(listed) = self.listed.get(name) {
+            // A wrong cluster or variant has been reported where it stands.
+            let (cluster, variant) = (listed.cluster.as_deref(), listed.variant.as_deref());
+            backend.cluster = cluster.and_then(|cluster| cluster.parse().ok()).unwrap_or(backend.cluster);
+            backend.variant = variant.and_then(|variant| variant.parse().ok()).unwrap_or(backend.variant);
+        }
+        let backend = Arc::new(backend);
         self.known.insert(name.to_owned(), Arc::clone(&backend));
         Ok(backend)
     }
@@ -52,6 +54,7 @@ impl<'a> Backends<'a> {
                 errors.refuse(&at, problem, "shares run from 0 to 1");
             }
         }
+        let order = by_variant(at, backends.iter().map(|(backend, _)| &**backend), errors);
         if errors.count() > before {
             return None;
         }
@@ -61,6 +64,27 @@ impl<'a> Backends<'a> {
             errors.refuse(at, problem, "make them add up to 1 (or to 100, as percentages)");
             return None;
         }
-        Traffic::new(backends)
+        Traffic::new(order.into_iter().filter_map(|n| backends.get(n).cloned()))
     }
+}
+
+/// The numbers of the backends, sorted by variant. Two with the same variant are refused: what is
+/// drawn for the one would not be independent of what is drawn for the other.
+pub(super) fn by_variant<'a>(
+    at: &At<'_>,
+    backends: impl Iterator<Item = &'a Backend> + Clone,
+    errors: &mut Errors,
+) -> Vec<usize> {
+    let mut sorted: Vec<(&str, usize)> = backends.clone().map(|backend| &*backend.variant).zip(0..).collect();
+    sorted.sort_unstable();
+    for [(variant, first), (next, second)] in sorted.array_windows() {
+        if variant == next
+            && let (Some(first), Some(second)) = (backends.clone().nth(*first), backends.clone().nth(*second))
+        {
+            let problem = format!("{:?} has the variant {variant:?}, and so has {:?}", second.name, first.name);
+            let fault = Fault::new(problem, "give each a variant of its own under `backends`");
+            errors.add(&at.member(&second.name), fault.of(Kind::Duplicate));
+        }
+    }
+    sorted.into_iter().map(|(_, n)| n).collect()
 }

@@ -2,10 +2,11 @@
 
 use super::Whole;
 use super::from_node::{FromNode, object, word};
+use super::matching::AsConfig;
 use super::node::Node;
 use crate::finding::Errors;
 #[cfg(feature = "schema")]
-use crate::limits::MAX_AGE_S;
+use crate::limits::{COOKIE_ATTRIBUTE_BYTES, MAX_AGE_S};
 use crate::place::At;
 
 /// Affinity: absent, `null`, or an object.
@@ -23,11 +24,10 @@ pub enum AffinityConfig {
 object! {
     /// The fields of an affinity object.
     pub struct AffinityFields {
-        /// The sources of the key. The first value that is present and not empty is the key. Default:
-        /// the header `x-serve-shard-key`.
-        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+        /// The sources of the key. The first value that is present and not empty is the key. `[]`: no
+        /// key, except for that of a generated cookie. Default: the header `x-serve-shard-key`.
         optional keys: Vec<KeyFields>,
-        /// Hashed with the key. Endpoints with the same salt, backends and shares place a key alike.
+        /// Hashed with the key. Endpoints with equal salt, variants and shares place every user alike.
         /// Default: the endpoint's name.
         optional salt: String,
         /// How a request without a key is placed. Default: `random`.
@@ -54,6 +54,9 @@ object! {
         /// The path of an Envoy attribute.
         #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         optional property: Vec<String>,
+        /// The type of the attribute in Envoy. A number is hashed as its shortest decimal text, a bool as
+        /// `true` or `false`. Default: `string`.
+        optional read_as as "as": AsConfig,
     }
 }
 
@@ -75,15 +78,22 @@ object! {
         /// Its lifetime in seconds, 1 to 34560000 (400 days). Default: until the browser is closed.
         #[cfg_attr(feature = "schema", schemars(extend("minimum" = MAX_AGE_S.min, "maximum" = MAX_AGE_S.max)))]
         optional max_age_s: Whole,
-        /// The paths for which browsers send it. Default: `/`.
-        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
+        /// The paths for which browsers send it. A request for another path gets no key. Default: `/`.
+        #[cfg_attr(feature = "schema", schemars(length(max = COOKIE_ATTRIBUTE_BYTES), regex(pattern = "^/")))]
         optional path: String,
+        /// The domain in which browsers send it, with all hosts below it. A request to another host
+        /// gets no key. Default: only the host of the request.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$")))]
+        optional domain: String,
         /// The requests from other sites with which browsers send it. Default: `Lax`.
         default same_site: SameSite,
         /// Whether browsers send it only over HTTPS. Default: `true`.
         optional secure: bool,
         /// Whether it is hidden from scripts. Default: `true`.
         optional http_only: bool,
+        /// Whether browsers keep one for each site that embeds this one; the cookie must be secure.
+        /// Default: `false`.
+        default partitioned: bool,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Matches as written.
 
-use super::from_node::{FromNode, object};
+use super::from_node::{FromNode, object, word};
 use super::node::Node;
 use crate::finding::Errors;
 use crate::place::At;
@@ -37,7 +37,7 @@ object! {
         /// `2001:db8::/32`.
         #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         optional source_ip: Vec<String>,
-        /// Envoy attributes that are strings, all of which must hold.
+        /// Envoy attributes, all of which must hold.
         #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         optional properties: Vec<PropertyFields>,
     }
@@ -61,7 +61,10 @@ object! {
 
 /// Declares an object with the fields of a comparison beside its own.
 macro_rules! object_with_comparison {
-    ($(#[$doc:meta])* pub struct $name:ident { $(#[$own_doc:meta])* required $own:ident: $type:ty, }) => {
+    ($(#[$doc:meta])* pub struct $name:ident {
+        $(#[$own_doc:meta])* required $own:ident: $type:ty,
+        $($(#[$more_doc:meta])* default $more:ident $(as $key:literal)?: $more_type:ty,)?
+    }) => {
         object! {
             $(#[$doc])*
             #[cfg_attr(
@@ -73,6 +76,7 @@ macro_rules! object_with_comparison {
             pub struct $name {
                 $(#[$own_doc])*
                 required $own: $type,
+                $($(#[$more_doc])* default $more $(as $key)?: $more_type,)?
                 /// The whole value; up to 1024 bytes, as in all comparisons.
                 optional exact: String,
                 /// A prefix of the value.
@@ -123,6 +127,21 @@ object_with_comparison! {
     pub struct PropertyFields {
         /// Its path.
         required path: Vec<String>,
+        /// Its type in Envoy. A number is compared as its shortest decimal text, a bool as `true` or
+        /// `false`. Default: `string`.
+        default read_as as "as": AsConfig,
+    }
+}
+
+word! {
+    /// The type of an Envoy attribute.
+    pub enum AsConfig {
+        /// A string.
+        String = "string",
+        /// A number, such as each number in metadata.
+        Number = "number",
+        /// A bool.
+        Bool = "bool",
     }
 }
 

@@ -4,6 +4,7 @@
 //! errors.
 
 mod affinity;
+mod annotation;
 mod fault;
 mod from_node;
 mod matching;
@@ -20,12 +21,12 @@ use node::Node;
 
 use crate::finding::Errors;
 #[cfg(feature = "schema")]
-use crate::limits::NAME_BYTES;
+use crate::limits::{BACKEND_BYTES, NAME_BYTES};
 use crate::named::Named;
 use crate::place::At;
 
 pub(crate) use affinity::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite};
-pub(crate) use matching::{MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
+pub(crate) use matching::{AsConfig, MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
 pub(crate) use number::{Fraction, Rate, Share, Whole};
 pub(crate) use read::read;
 #[cfg(feature = "schema")]
@@ -55,6 +56,12 @@ object! {
         default backends: Named<BackendConfig>,
         /// The endpoints, tried in order. The first that matches decides.
         required endpoints: EndpointsConfig,
+        /// Where editors find the JSON Schema; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional schema as "$schema": String,
+        /// Words for people; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional description: String,
     }
 }
 
@@ -72,6 +79,16 @@ object! {
     pub struct BackendConfig {
         /// The Envoy cluster. Default: the cluster of the backend's name.
         optional cluster: String,
+        /// What the placement hashes of it, so that endpoints can place users alike. The backends of one
+        /// traffic have different variants. Default: the backend's name.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = BACKEND_BYTES), regex(pattern = "^[!-~]+$")))]
+        optional variant: String,
+        /// Where editors find the JSON Schema; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional schema as "$schema": String,
+        /// Words for people; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional description: String,
     }
 }
 
@@ -124,6 +141,12 @@ object! {
         /// Groups of the requests with their own traffic, tried in order. The first that matches
         /// decides. Default: none.
         default cohorts: Vec<CohortConfig>,
+        /// Where editors find the JSON Schema; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional schema as "$schema": String,
+        /// Words for people; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional description: String,
     }
 }
 
@@ -142,5 +165,11 @@ object! {
         /// Shadows of its own. They override those that it inherits from the endpoint; 0 switches one
         /// off. Default: inherited.
         default shadow: Named<ShadowConfig>,
+        /// Where editors find the JSON Schema; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional schema as "$schema": String,
+        /// Words for people; ignored.
+        #[expect(dead_code, reason = "it changes nothing")]
+        optional description: String,
     }
 }

@@ -42,6 +42,12 @@ impl Node {
         }
     }
 
+    /// The member of an object with this name.
+    pub(super) fn member_mut(&mut self, name: &str) -> Option<&mut Self> {
+        let Self::Object(members) = self else { return None };
+        members.iter_mut().find(|(known, _)| known == name).map(|(_, node)| node)
+    }
+
     /// The elements of a list; `None` for another value, which is noted.
     pub(super) fn list(&self, at: &At<'_>, errors: &mut Errors) -> Option<&[Self]> {
         match self {

@@ -1,8 +1,8 @@
 //! From the bytes of the plugin configuration to the policy as written.
 
-use super::PolicyConfig;
 use super::from_node::FromNode;
 use super::node::Node;
+use super::{PolicyConfig, annotation};
 use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits::DOCUMENT_BYTES;
 use crate::place::{At, Place};
@@ -15,9 +15,10 @@ pub(crate) fn read(json: &[u8], errors: &mut Errors) -> Result<(PolicyConfig, u6
         let fault = Fault::new(problem, format!("use at most {DOCUMENT_BYTES}, without spaces between values"));
         return Err(Refused(vec![fault.at(Place::root())]));
     }
-    let node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
+    let mut node: Node = serde_json::from_slice(json).map_err(|error| Refused(vec![not_json(json, &error)]))?;
     let config = PolicyConfig::from_node(&node, &At::Root, errors);
     let config = config.ok_or_else(|| std::mem::take(errors).refused())?;
+    annotation::remove(&mut node);
     Ok((config, node.hash()))
 }
 

@@ -1,5 +1,6 @@
 //! The distinct conditions of a policy, and their answers for one request.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub(crate) struct Answers<'request> {
 
 /// The values of each source that has been read.
 struct Values<'request> {
-    by_source: Vec<Option<Vec<&'request [u8]>>>,
+    by_source: Vec<Option<Vec<Cow<'request, [u8]>>>>,
     cookies_are_read: bool,
     parameters_are_read: bool,
 }
@@ -148,14 +149,14 @@ impl<'request> Answers<'request> {
             Some(Source::Cookie(_)) => {
                 values.cookies_are_read = true;
                 for (name, value) in request.header("cookie").flat_map(cookies) {
-                    self.add(values, conditions.cookies.get(name), value);
+                    self.add(values, conditions.cookies.get(name), Cow::Borrowed(value));
                 }
             }
             Some(Source::Query(_)) if values.parameters_are_read => {}
             Some(Source::Query(_)) => {
                 values.parameters_are_read = true;
                 for (name, value) in request.path().into_iter().flat_map(parameters) {
-                    self.add(values, conditions.parameters.get(name), value);
+                    self.add(values, conditions.parameters.get(name), Cow::Borrowed(value));
                 }
             }
             Some(source) => {
@@ -167,18 +168,18 @@ impl<'request> Answers<'request> {
         }
     }
 
-    fn add(&self, values: &mut Values<'request>, source: Option<&usize>, value: &'request [u8]) {
+    fn add(&self, values: &mut Values<'request>, source: Option<&usize>, value: Cow<'request, [u8]>) {
         let Some((asked, slot)) =
             source.and_then(|source| Some((self.conditions.sources.get(*source)?, values.by_source.get_mut(*source)?)))
         else {
             return;
         };
-        slot.get_or_insert_default().push(value);
         if value.len() <= PATTERN_BYTES
-            && let Some(answer) = asked.exact.get(value).and_then(|condition| self.answers.get(*condition))
+            && let Some(answer) = asked.exact.get(&*value).and_then(|condition| self.answers.get(*condition))
         {
             answer.set(Some(true));
         }
+        slot.get_or_insert_default().push(value);
     }
 }
 

@@ -1,11 +1,13 @@
 //! A request while a policy is tried on it.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use super::answers::{Answers, Conditions, Number};
 use super::host::without_port;
 use super::text::Text;
+use crate::property::Property;
 use crate::request::Request;
 use crate::source::{Source, source_ip};
 
@@ -66,8 +68,8 @@ impl<R: Request> Request for Tried<'_, R> {
         self.request.source_address()
     }
 
-    fn property(&self, path: &[String]) -> Option<&[u8]> {
-        self.request.property(path)
+    fn property<'a>(&'a self, property: &Property) -> Option<Cow<'a, [u8]>> {
+        self.request.property(property)
     }
 
     fn path(&self) -> Option<&[u8]> {

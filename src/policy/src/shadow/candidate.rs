@@ -69,8 +69,11 @@ impl Candidate<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::ids::{EntryId, ShadowId};
+    use crate::property::Property;
     use crate::shadow::target::{Entry, Filter, Via};
 
     /// A request with headers alone.
@@ -85,13 +88,13 @@ mod tests {
             None
         }
 
-        fn property(&self, _path: &[String]) -> Option<&[u8]> {
+        fn property<'a>(&'a self, _: &Property) -> Option<Cow<'a, [u8]>> {
             None
         }
     }
 
     fn shadow(fraction: f64, filter: Filter) -> Arc<Shadow> {
-        let backend = Arc::new(Backend { name: "dark".parse().unwrap(), cluster: "dark".parse().unwrap() });
+        let backend = Arc::new("dark".parse::<Backend>().unwrap());
         let via = Via::Mirror("x-mirror".parse().unwrap());
         let entry = Arc::new(Entry::new(EntryId::default(), backend, fraction, filter, via));
         Arc::new(entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None))
@@ -99,7 +102,7 @@ mod tests {
 
     /// The reasons for which the shadows that draw `request` skip it; `None` where one copies it.
     fn reasons(shadows: &[Arc<Shadow>], request: &Headers) -> Vec<Option<Skip>> {
-        let backend = Backend { name: "v1".parse().unwrap(), cluster: "v1".parse().unwrap() };
+        let backend = "v1".parse::<Backend>().unwrap();
         let drawn = draw(shadows, request, &Candidate { backend: &backend, draw: 7, key_point: None });
         let copied = drawn.shadows.iter().map(|_| None);
         copied.chain(drawn.skipped.iter().map(|(_, skip)| Some(*skip))).collect()

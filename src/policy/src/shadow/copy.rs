@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn shadow() -> Shadow {
-        let backend = Arc::new(Backend { name: "v3".parse().unwrap(), cluster: "cluster".parse().unwrap() });
+        let backend = Arc::new(Backend { cluster: "cluster".parse().unwrap(), ..("v3".parse().unwrap()) });
         let via = Via::Mirror("unused".parse().unwrap());
         let entry = Arc::new(Entry::new(EntryId::default(), backend, 1.0, Filter::default(), via));
         entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)

@@ -12,9 +12,9 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// Copies `fraction` (0 to 1) of the requests to the backend of this name.
-    pub fn new(backend: &str, fraction: f64) -> Self {
-        Self { fraction, hash: fnv1a(format!("shadow\0{backend}").as_bytes()) }
+    /// Copies `fraction` (0 to 1) of the requests to the backend of this variant.
+    pub fn new(variant: &str, fraction: f64) -> Self {
+        Self { fraction, hash: fnv1a(format!("shadow\0{variant}").as_bytes()) }
     }
 
     /// The fraction of the requests that is copied, 0 to 1.

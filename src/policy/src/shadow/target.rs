@@ -82,7 +82,7 @@ pub struct Filter {
 impl Entry {
     /// Copies `fraction` (above 0, at most 1) of the requests to `backend`.
     pub(crate) fn new(id: EntryId, backend: Arc<Backend>, fraction: f64, filter: Filter, via: Via) -> Self {
-        let draw = Draw::new(&backend.name, fraction);
+        let draw = Draw::new(&backend.variant, fraction);
         Self { id, backend, via, draw, filter }
     }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_shadow_shows_its_filter() {
         let shadow = |filter| {
-            let backend = Arc::new(Backend { name: "b".parse().unwrap(), cluster: "b".parse().unwrap() });
+            let backend = Arc::new("b".parse::<Backend>().unwrap());
             let via = Via::Mirror("unused".parse().unwrap());
             let entry = Arc::new(Entry::new(EntryId::default(), backend, 0.25, filter, via));
             entry.shadow(ShadowId::default(), &"e".parse().unwrap(), None)

@@ -37,19 +37,30 @@ pub fn shares(traffic: &Traffic) -> Shares {
     traffic.shares().map(|(backend, share)| (backend.name.to_string(), share)).collect()
 }
 
+/// The shares of some traffic, by what the placement hashes of each backend.
+fn shares_of_variants(traffic: &Traffic) -> Shares {
+    traffic.shares().map(|(backend, share)| (backend.variant.to_string(), share)).collect()
+}
+
 impl Movement {
     /// The movement of users that keep their keys and their salt.
-    pub fn of_placed(before: &Shares, after: &Shares) -> Self {
-        Self::each(
-            before,
-            after,
-            |from, to| if from == to { stay(before, after, from) } else { go(before, after, from, to) },
-        )
+    pub fn of_placed(before: &Traffic, after: &Traffic) -> Self {
+        let (old, new) = (shares_of_variants(before), shares_of_variants(after));
+        let part = |from: &str, to: &str| if from == to { stay(&old, &new, from) } else { go(&old, &new, from, to) };
+        let mut parts = BTreeMap::new();
+        for (from, _) in before.shares() {
+            for (to, _) in after.shares() {
+                parts.insert((from.name.to_string(), to.name.to_string()), part(&from.variant, &to.variant));
+            }
+        }
+        Self(parts)
     }
 
     /// The movement of users that are placed again, by another salt or another key.
     pub fn of_unrelated(before: &Shares, after: &Shares) -> Self {
-        Self::each(before, after, |from, to| share(before, from) * share(after, to))
+        let pairs = before.keys().flat_map(|from| after.keys().map(move |to| (from, to)));
+        let part = |from: &str, to: &str| share(before, from) * share(after, to);
+        Self(pairs.map(|(from, to)| ((from.clone(), to.clone()), part(from, to))).collect())
     }
 
     /// The movement of users that were seen: for each, the backend before and the backend after.
@@ -61,11 +72,6 @@ impl Movement {
             total += 1.0;
         }
         Self(counts.into_iter().map(|(pair, count)| (pair, count / total)).collect())
-    }
-
-    fn each(before: &Shares, after: &Shares, part: impl Fn(&str, &str) -> f64) -> Self {
-        let pairs = before.keys().flat_map(|from| after.keys().map(move |to| (from, to)));
-        Self(pairs.map(|(from, to)| ((from.clone(), to.clone()), part(from, to))).collect())
     }
 
     /// The part of the users that moves from one backend to another.
@@ -149,14 +155,18 @@ mod tests {
 
     use super::{Moved, Movement, shares};
 
+    /// Traffic of backends, each written as its name, or as `name/variant`.
     fn traffic(shares: &[(&str, f64)]) -> Traffic {
-        let backend = |name: &str| Arc::new(Backend { name: name.parse().unwrap(), cluster: name.parse().unwrap() });
+        let backend = |name: &str| {
+            let (name, variant) = name.split_once('/').unwrap_or((name, name));
+            Arc::new(Backend { variant: variant.parse().unwrap(), ..name.parse().unwrap() })
+        };
         Traffic::new(shares.iter().map(|(name, share)| (backend(name), *share))).unwrap()
     }
 
     type Shares = &'static [(&'static str, f64)];
 
-    const CHANGES: [(Shares, Shares); 7] = [
+    const CHANGES: [(Shares, Shares); 9] = [
         (&[("a", 0.9), ("b", 0.1)], &[("a", 0.8), ("b", 0.2)]),
         (&[("a", 1.0)], &[("b", 1.0)]),
         (&[("a", 0.5), ("b", 0.5)], &[("b", 0.5), ("c", 0.5)]),
@@ -164,6 +174,8 @@ mod tests {
         (&[("a", 0.5), ("b", 0.3), ("c", 0.2)], &[("a", 0.2), ("b", 0.3), ("c", 0.5)]),
         (&[("a", 0.4), ("b", 0.3), ("c", 0.2), ("d", 0.1)], &[("a", 0.1), ("b", 0.4), ("c", 0.1), ("e", 0.4)]),
         (&[("a", 0.7), ("b", 0.3)], &[("a", 0.7), ("b", 0.3)]),
+        (&[("a/x", 0.6), ("b/y", 0.4)], &[("a/x", 0.5), ("b/y", 0.2), ("c/z", 0.3)]),
+        (&[("b/y", 0.4), ("a/z", 0.6)], &[("c/y", 0.6), ("a/z", 0.4)]),
     ];
 
     #[test]
@@ -174,7 +186,7 @@ mod tests {
             let points = (0..USERS).map(|n| mix(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let seen: Vec<_> = points.map(|point| (before.choose(point), after.choose(point))).collect();
             let seen = Movement::of_seen(seen.iter().map(|(from, to)| (&*from.name, &*to.name)));
-            let exact = Movement::of_placed(&shares(&before), &shares(&after));
+            let exact = Movement::of_placed(&before, &after);
             for ((from, to), part) in &exact.0 {
                 // Six standard deviations.
                 let bound = 6.0 * (part * (1.0 - part) / f64::from(USERS)).sqrt() + 1e-9;
@@ -192,13 +204,27 @@ mod tests {
     #[test]
     fn a_change_of_shares_moves_no_user_needlessly() {
         for (before, after) in CHANGES {
-            let (before, after) = (shares(&traffic(before)), shares(&traffic(after)));
-            let moved = Movement::of_placed(&before, &after).moved(&before, &after);
+            let (before, after) = (traffic(before), traffic(after));
+            let movement = Movement::of_placed(&before, &after);
+            let moved = movement.moved(&shares(&before), &shares(&after));
             assert_eq!(moved.needless, 0.0);
             assert!(
                 moved.least <= moved.moved + 1e-12 && moved.moved <= 2.0 * moved.least / (1.0 + moved.least) + 1e-12
             );
         }
+    }
+
+    #[test]
+    fn another_variant_moves_users_needlessly_and_another_name_moves_them_all() {
+        let before = traffic(&[("a", 0.5), ("b", 0.5)]);
+        let moved = |after: &[(&str, f64)]| {
+            let after = traffic(after);
+            Movement::of_placed(&before, &after).moved(&shares(&before), &shares(&after))
+        };
+        let new_variant = moved(&[("a", 0.5), ("b/c", 0.5)]);
+        assert!(new_variant.moved > 0.3 && new_variant.needless == new_variant.moved, "{new_variant:?}");
+        // The users of b are now those of c, and nobody else moves.
+        assert_eq!(moved(&[("a", 0.5), ("c/b", 0.5)]), Moved { moved: 0.5, least: 0.5, needless: 0.0 });
     }
 
     #[test]

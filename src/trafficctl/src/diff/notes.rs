@@ -136,7 +136,7 @@ fn is_same(before: &Shadow, after: &Shadow) -> bool {
 
 fn in_words(shadow: &Shadow) -> String {
     let Filter { by_key, methods, only_from } = &shadow.entry.filter;
-    let Backend { name, cluster } = &*shadow.entry.backend;
+    let Backend { name, cluster, variant } = &*shadow.entry.backend;
     let mut words = percent(shadow.fraction());
     if *by_key {
         words += " of the keys";
@@ -150,6 +150,9 @@ fn in_words(shadow: &Shadow) -> String {
     if **cluster != **name {
         words += &format!(", cluster {cluster}");
     }
+    if **variant != **name {
+        words += &format!(", variant {variant}");
+    }
     words
 }
 
@@ -159,12 +162,17 @@ fn joined(names: &[impl Display], separator: &str) -> String {
 
 fn of_traffic(before: &Traffic, after: &Traffic, has_users: bool) -> Vec<String> {
     let now = |name: &BackendName| after.shares().map(|(backend, _)| backend).find(|backend| backend.name == *name);
-    let changed = before.shares().filter_map(|(backend, _)| {
-        let Backend { name, cluster } = &**backend;
-        let now = &now(name).filter(|now| now.cluster != *cluster)?.cluster;
-        Some(format!("{name} has another cluster: {cluster} → {now}"))
-    });
-    let mut notes: Vec<_> = changed.collect();
+    let mut notes = Vec::new();
+    for (backend, _) in before.shares() {
+        let Backend { name, cluster, variant } = &**backend;
+        let Some(now) = now(name) else { continue };
+        if now.cluster != *cluster {
+            notes.push(format!("{name} has another cluster: {cluster} → {}", now.cluster));
+        }
+        if now.variant != *variant {
+            notes.push(format!("{name} has another variant, by which users are placed: {variant} → {}", now.variant));
+        }
+    }
     if !has_users && !is_alike(&shares(before), &shares(after)) {
         let words = |traffic: &Traffic| {
             let shares = traffic.shares().map(|(backend, share)| format!("{} {}", backend.name, percent(share)));

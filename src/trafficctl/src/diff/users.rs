@@ -79,7 +79,7 @@ impl Placed<'_> {
                 }));
                 Movement::of_seen(keys.iter().map(serve).map(|(from, to)| (&**from, &**to)))
             }
-            None if self.keeps_points => Movement::of_placed(&shares_before, &shares_after),
+            None if self.keeps_points => Movement::of_placed(before, after),
             None => Movement::of_unrelated(&shares_before, &shares_after),
         };
         let moved = movement.moved(&shares_before, &shares_after);

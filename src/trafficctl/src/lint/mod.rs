@@ -1,6 +1,7 @@
 //! Warnings about a valid policy that may not do what its author wants.
 
 mod backends;
+mod cookies;
 mod nulls;
 mod shadows;
 mod shares;
@@ -40,6 +41,7 @@ pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     let Some(document) = &policy.value else { return findings };
     findings.extend(shadows::unsafe_shadows(document).map(Advice::from));
     findings.extend(nulls::dropped(policy, document).into_iter().map(Advice::from));
+    findings.extend(cookies::narrow_cookies(document, &parsed.policy).map(Advice::from));
     if let Some(mirrors) = &context.mirrors {
         findings.extend(shadows::without_mirror(document, mirrors).map(Advice::from));
     }
