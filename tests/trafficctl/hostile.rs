@@ -265,7 +265,8 @@ traffic_policy_shadow_in_flight{{{labels}}} 5
     );
     let admin = served("200 OK", &page);
     let words = run(&desk, &["top", &admin, "--once", "--window", "1"]).stdout;
-    assert!(words.matches(r"a\u{1b}[35mb\u{1b}]0;title\u{7}").count() >= 6, "{words}");
+    // The line of the endpoint and the cohort, the row of the backend, and that of the shadow.
+    assert_eq!(words.matches(r"a\u{1b}[35mb\u{1b}]0;title\u{7}").count(), 4, "{words}");
     let json: Value = serde_json::from_str(&run(&desk, &["top", &admin, "--json", "--window", "1"]).stdout).unwrap();
     assert_eq!(json["traffic"][0]["backend"], label);
     for (status, page) in [("200 OK", HOSTILE), ("500 \u{1b}[35m\u{9b}", HOSTILE), (HOSTILE, "")] {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Color};
+use comfy_table::{Cell, CellAlignment};
 
 use crate::terminal::{Show, escaped};
 
@@ -15,23 +15,13 @@ impl Table {
     pub fn new<T: AsRef<str>>(columns: impl IntoIterator<Item = T>) -> Self {
         let mut table = comfy_table::Table::new();
         let columns = columns.into_iter().map(|column| cell(column.as_ref()));
-        // The stream removes the colours if it is not a terminal.
-        table.load_style(UTF8_FULL_CONDENSED).set_header(columns).enforce_styling();
+        table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
         Self(table)
     }
 
     /// Adds a row.
     pub fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.row_with_red(cells, None);
-    }
-
-    /// Adds a row, in which the cell with the number `red` is red.
-    pub fn row_with_red<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>, red: Option<usize>) {
-        let cells = cells.into_iter().enumerate().map(|(n, text)| {
-            let cell = cell(text.as_ref());
-            if Some(n) == red { cell.fg(Color::Red) } else { cell }
-        });
-        self.0.add_row(cells);
+        self.0.add_row(cells.into_iter().map(|text| cell(text.as_ref())));
     }
 
     /// Aligns the columns with these numbers to the right.

@@ -2,23 +2,29 @@
 
 use serde_json::{Map, Value, json};
 
-use super::picture::{ChoiceRow, Picture, ShadowRow};
+use super::picture::{ChoiceRow, Group, Picture, ShadowRow};
+use super::refusal::Refusal;
 
-/// The traffic as JSON.
-pub fn of(picture: &Picture) -> Value {
+/// The traffic, and the updates that the proxy refused, as JSON.
+pub fn of(picture: &Picture, refusals: &[Refusal]) -> Value {
+    let groups = || picture.groups.iter();
+    let misrouted = groups().filter(|group| group.misrouted > 0.0);
+    let misrouted: Map<_, _> = misrouted.map(|group| (group.endpoint.clone(), json!(group.misrouted))).collect();
     json!({
         "policy": picture.policy.map(|hash| format!("{hash:014x}")),
+        "refused": refusals.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "seconds": picture.seconds,
-        "traffic": picture.rows.iter().map(choice).collect::<Vec<_>>(),
-        "shadows": picture.shadows.iter().map(shadow).collect::<Vec<_>>(),
+        "traffic": groups().flat_map(|group| group.choices.iter().map(|row| choice(group, row))).collect::<Vec<_>>(),
+        "shadows": groups().flat_map(|group| group.shadows.iter().map(|row| shadow(group, row))).collect::<Vec<_>>(),
+        "misrouted_samples": misrouted,
     })
 }
 
-fn choice(row: &ChoiceRow) -> Value {
+fn choice(group: &Group, row: &ChoiceRow) -> Value {
     json!({
-        "endpoint": row.labels.endpoint,
-        "cohort": null_if_empty(&row.labels.cohort),
-        "backend": row.labels.backend,
+        "endpoint": group.endpoint,
+        "cohort": null_if_empty(&group.cohort),
+        "backend": row.backend,
         "requests_per_second": row.rate,
         "share_asked": row.asked,
         "share_seen": row.seen,
@@ -28,12 +34,12 @@ fn choice(row: &ChoiceRow) -> Value {
     })
 }
 
-fn shadow(row: &ShadowRow) -> Value {
+fn shadow(group: &Group, row: &ShadowRow) -> Value {
     let results: Map<_, _> = row.results.iter().map(|(name, part)| (name.clone(), json!(part))).collect();
     json!({
-        "endpoint": row.labels.endpoint,
-        "cohort": null_if_empty(&row.labels.cohort),
-        "backend": row.labels.backend,
+        "endpoint": group.endpoint,
+        "cohort": null_if_empty(&group.cohort),
+        "backend": row.backend,
         "copies_per_second": row.rate,
         "results": results,
         "in_flight": row.in_flight,

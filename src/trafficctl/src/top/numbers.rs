@@ -1,11 +1,12 @@
 //! The filter's numbers, read from the admin page of a proxy.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use policy::metrics::{Label, Metric};
 use prometheus_parse::{Sample, Scrape, Value};
 
+use super::admin::Admin;
 use crate::error::Error;
 
 /// The numbers at one time.
@@ -18,6 +19,8 @@ pub struct Numbers {
     pub choices: BTreeMap<Labels, Choice>,
     /// The shadows.
     pub shadows: BTreeMap<Labels, Shadow>,
+    /// How many sampled requests of each endpoint went to another cluster than the filter chose.
+    pub misrouted: BTreeMap<String, f64>,
     /// Whether the page has any metric of the filter.
     pub has_any: bool,
 }
@@ -62,20 +65,12 @@ pub struct Shadow {
 pub struct Times(Vec<(f64, f64)>);
 
 impl Numbers {
-    /// Reads the numbers of the proxy whose admin interface is at `admin`.
+    /// Reads the numbers of a proxy.
     ///
     /// # Errors
     /// [`Error::Unreadable`] if it doesn't answer with metrics.
-    pub fn read(admin: &str) -> Result<Self, Error> {
-        let url = format!("{}/stats/prometheus", admin.trim_end_matches('/'));
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
-        let no_answer = |error: ureq::Error| {
-            Error::Unreadable(format!("no answer from {url}: is it Envoy's admin address? ({error})"))
-        };
-        let mut answer = agent.get(&url).call().map_err(no_answer)?;
-        let page = answer.body_mut().with_config().limit(256 << 20).read_to_string().map_err(no_answer)?;
-        Self::parse(&page)
+    pub fn read(admin: &Admin) -> Result<Self, Error> {
+        Self::parse(&admin.page("/stats/prometheus")?)
     }
 
     fn parse(page: &str) -> Result<Self, Error> {
@@ -84,7 +79,8 @@ impl Numbers {
         let not_metrics = |error| Error::Unreadable(format!("the admin page has no Prometheus metrics: {error}"));
         let samples = Scrape::parse(lines).map_err(not_metrics)?.samples;
         let (choices, shadows) = (BTreeMap::new(), BTreeMap::new());
-        let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows, has_any: false };
+        let misrouted = BTreeMap::new();
+        let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows, misrouted, has_any: false };
         for sample in &samples {
             numbers.take(sample);
         }
@@ -92,8 +88,8 @@ impl Numbers {
     }
 
     fn take(&mut self, sample: &Sample) {
-        let Some(metric) = Metric::of_name(&sample.metric) else { return };
         let label = |label: Label| sample.labels.get(label.key()).unwrap_or_default().to_owned();
+        let Some(metric) = Metric::of_name(&sample.metric) else { return };
         let (endpoint, cohort, backend) = (label(Label::Endpoint), label(Label::Cohort), label(Label::Backend));
         let labels = Labels { endpoint, cohort, backend };
         let value = match &sample.value {
@@ -119,7 +115,8 @@ impl Numbers {
             Metric::Shadow => *self.shadow(labels).results.entry(label(Label::Result)).or_default() += value,
             Metric::ShadowResponseTime => self.shadow(labels).times = Times::of(sample),
             Metric::ShadowInFlight => self.shadow(labels).in_flight = value,
-            Metric::ShadowOmitted | Metric::PolicyContexts | Metric::Misrouted => (),
+            Metric::Misrouted => *self.misrouted.entry(labels.endpoint).or_default() += value,
+            Metric::ShadowOmitted | Metric::PolicyContexts => (),
         }
     }
 
@@ -194,6 +191,8 @@ traffic_policy_response_time_milliseconds_count{endpoint="e",backend="v1"} 10
 traffic_policy_shadow_total{endpoint="e",backend="s",result="timeout"} 4
 # TYPE traffic_policy_shadow_in_flight gauge
 traffic_policy_shadow_in_flight{endpoint="e",backend="s"} 2
+# TYPE traffic_policy_misrouted_total counter
+traffic_policy_misrouted_total{endpoint="e"} 3
 "#;
 
     #[test]
@@ -215,6 +214,7 @@ traffic_policy_shadow_in_flight{endpoint="e",backend="s"} 2
         assert_eq!(choice.times.quantile(1.0), Some(10.0));
         assert_eq!(choice.times.since(&choice.times).quantile(0.5), None);
         assert_eq!(shadow.times.quantile(0.5), None);
+        assert_eq!(numbers.misrouted["e"], 3.0);
         assert!(numbers.has_any);
     }
 

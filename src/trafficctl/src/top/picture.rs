@@ -12,18 +12,31 @@ pub struct Picture {
     pub policy: Option<u64>,
     /// The length of the window.
     pub seconds: f64,
-    /// A row for each backend of an endpoint and cohort that has a share or requests.
-    pub rows: Vec<ChoiceRow>,
-    /// A row for each shadow that has copies.
-    pub shadows: Vec<ShadowRow>,
+    /// The endpoints and cohorts that have something to show.
+    pub groups: Vec<Group>,
     /// Whether the proxy has any metric of the filter.
     pub has_any: bool,
 }
 
+/// The requests of an endpoint in a cohort, or in none.
+pub struct Group {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The cohort; empty for requests in no cohort.
+    pub cohort: String,
+    /// A row for each backend that has a share or requests.
+    pub choices: Vec<ChoiceRow>,
+    /// A row for each shadow that has copies.
+    pub shadows: Vec<ShadowRow>,
+    /// How many sampled requests of the endpoint went to another cluster than the filter chose,
+    /// since the proxy started; 0 for a cohort.
+    pub misrouted: f64,
+}
+
 /// The requests that a backend serves.
 pub struct ChoiceRow {
-    /// Endpoint, cohort and backend.
-    pub labels: Labels,
+    /// The backend.
+    pub backend: String,
     /// Requests in a second.
     pub rate: f64,
     /// The share in the policy; `None` if the policy in force doesn't name the backend.
@@ -40,8 +53,8 @@ pub struct ChoiceRow {
 
 /// The copies that a shadow gets.
 pub struct ShadowRow {
-    /// Endpoint, cohort and backend.
-    pub labels: Labels,
+    /// The backend.
+    pub backend: String,
     /// Copies in a second.
     pub rate: f64,
     /// The part of each result.
@@ -64,18 +77,39 @@ impl Picture {
         for (labels, count) in &counts {
             *sums.entry((&labels.endpoint, &labels.cohort)).or_default() += count;
         }
-        let rows = last.choices.iter().filter_map(|(labels, choice)| {
+        let mut groups: BTreeMap<(&str, &str), Group> = BTreeMap::new();
+        for (labels, choice) in &last.choices {
             let count = counts.get(labels).copied().unwrap_or_default();
             let sum = sums.get(&(labels.endpoint.as_str(), labels.cohort.as_str())).copied().unwrap_or_default();
-            ChoiceRow::of(labels, first.choices.get(labels), choice, count, sum, seconds)
-        });
-        let shadows = last
-            .shadows
-            .iter()
-            .filter_map(|(labels, shadow)| ShadowRow::of(labels, first.shadows.get(labels), shadow, seconds));
-        let (rows, shadows) = (rows.collect(), shadows.collect());
-        Self { policy: last.policy, seconds, rows, shadows, has_any: last.has_any }
+            if let Some(row) = ChoiceRow::of(labels, first.choices.get(labels), choice, count, sum, seconds) {
+                group(&mut groups, &labels.endpoint, &labels.cohort).choices.push(row);
+            }
+        }
+        for (labels, shadow) in &last.shadows {
+            if let Some(row) = ShadowRow::of(labels, first.shadows.get(labels), shadow, seconds) {
+                group(&mut groups, &labels.endpoint, &labels.cohort).shadows.push(row);
+            }
+        }
+        for (endpoint, misrouted) in last.misrouted.iter().filter(|(_, misrouted)| **misrouted > 0.0) {
+            group(&mut groups, endpoint, "").misrouted = *misrouted;
+        }
+        Self { policy: last.policy, seconds, groups: groups.into_values().collect(), has_any: last.has_any }
     }
+}
+
+/// The group of an endpoint and a cohort, perhaps a new one.
+fn group<'a, 'n>(
+    groups: &'a mut BTreeMap<(&'n str, &'n str), Group>,
+    endpoint: &'n str,
+    cohort: &'n str,
+) -> &'a mut Group {
+    groups.entry((endpoint, cohort)).or_insert_with(|| Group {
+        endpoint: endpoint.to_owned(),
+        cohort: cohort.to_owned(),
+        choices: Vec::new(),
+        shadows: Vec::new(),
+        misrouted: 0.0,
+    })
 }
 
 impl ChoiceRow {
@@ -89,7 +123,7 @@ impl ChoiceRow {
         let failed = responses.get(StatusClass::ServerError.name()).copied().unwrap_or_default();
         let (p50, p99) = quantiles(&now.times, before.map(|before| &before.times));
         Some(Self {
-            labels: labels.clone(),
+            backend: labels.backend.clone(),
             rate: count / seconds,
             asked: now.asked,
             seen: (sum > 0.0).then(|| count / sum),
@@ -108,14 +142,15 @@ impl ChoiceRow {
 impl ShadowRow {
     fn of(labels: &Labels, before: Option<&Shadow>, now: &Shadow, seconds: f64) -> Option<Self> {
         let results = since(&now.results, before.map(|before| &before.results));
-        let count: f64 = results.values().sum();
+        // A sum of no numbers is -0.
+        let count = results.values().sum::<f64>() + 0.0;
         if count == 0.0 && now.in_flight == 0.0 {
             return None;
         }
         let parts = results.into_iter().filter(|(_, part)| *part > 0.0).map(|(name, part)| (name, part / count));
         let (p50, p99) = quantiles(&now.times, before.map(|before| &before.times));
         let (results, in_flight) = (parts.collect(), now.in_flight);
-        Some(Self { labels: labels.clone(), rate: count / seconds, results, in_flight, p50, p99 })
+        Some(Self { backend: labels.backend.clone(), rate: count / seconds, results, in_flight, p50, p99 })
     }
 }
 
@@ -151,7 +186,8 @@ mod tests {
         };
         let [a, b] = requests;
         let choices = [(labels("a"), choice(a, failed)), (labels("b"), choice(b, 0.0))].into();
-        Numbers { taken, policy: Some(1), choices, shadows: BTreeMap::new(), has_any: true }
+        let (shadows, misrouted) = (BTreeMap::new(), BTreeMap::new());
+        Numbers { taken, policy: Some(1), choices, shadows, misrouted, has_any: true }
     }
 
     #[test]
@@ -160,7 +196,8 @@ mod tests {
         let first = numbers(start, [100.0, 100.0], 50.0);
         let last = numbers(start + Duration::from_secs(10), [130.0, 110.0], 53.0);
         let picture = Picture::between(&first, &last);
-        let [a, b] = picture.rows.as_slice() else { panic!("{} rows", picture.rows.len()) };
+        let [Group { choices, .. }] = picture.groups.as_slice() else { panic!("{} groups", picture.groups.len()) };
+        let [a, b] = choices.as_slice() else { panic!("{} rows", choices.len()) };
         assert_eq!((a.rate, a.seen, b.rate, b.seen), (3.0, Some(0.75), 1.0, Some(0.25)));
         assert_eq!((a.errors, a.is_bad(), b.errors, b.is_bad()), (Some(0.1), true, Some(0.0), false));
     }
@@ -170,6 +207,6 @@ mod tests {
         let start = Instant::now();
         let first = numbers(start, [100.0, 0.0], 0.0);
         let last = numbers(start + Duration::from_secs(10), [20.0, 0.0], 0.0);
-        assert_eq!(Picture::between(&first, &last).rows[0].rate, 2.0);
+        assert_eq!(Picture::between(&first, &last).groups[0].choices[0].rate, 2.0);
     }
 }
