@@ -38,6 +38,94 @@ fn a_second_canary_moves_one_percent_of_the_users_and_none_needlessly() {
 }
 
 #[test]
+fn the_exit_code_distinguishes_no_change_changes_and_trouble() {
+    let traffic = |share: f64| policy(json!({ "name": "e", "traffic": { "a": share, "b": 1.0 - share } }));
+    let desk = Desk::with("old.json", traffic(0.5));
+    let same = desk.put("same.json", traffic(0.5));
+    let other = desk.put("other.json", traffic(0.75));
+    let bad = desk.put("bad.json", "{}");
+    let old = desk.file();
+    for (files, plain, with_exit_code) in [
+        (format!("{old} {same}"), 0, 0),
+        (format!("{old} {other}"), 0, 1),
+        (format!("{old} {bad}"), 1, 2),
+        (format!("{bad} {bad}"), 1, 2),
+        (format!("{old} /nowhere.json"), 2, 2),
+    ] {
+        for json in ["", " --json"] {
+            assert_eq!(desk.run(&format!("diff {files}{json}")).status, Some(plain), "{files}");
+            let ended = desk.run(&format!("diff {files}{json} --exit-code"));
+            assert_eq!(ended.status, Some(with_exit_code), "{files}");
+            assert_eq!(ended.stderr.is_empty(), with_exit_code < 2, "{files}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn the_shares_before_and_after_are_shown_for_each_endpoint_and_cohort() {
+    let endpoint =
+        |name: &str, traffic: Value| json!({ "name": name, "route": format!("/{name}"), "traffic": traffic });
+    let cohort = |traffic: Value| json!([{ "name": "c", "match": { "methods": ["PUT"] }, "traffic": traffic }]);
+    let mut old = [
+        endpoint("e", json!({ "a": 0.9, "b": 0.1 })),
+        endpoint("gone", json!({ "a": 1 })),
+        endpoint("moved", json!({ "a": 1 })),
+    ];
+    let mut new = [
+        endpoint("e", json!({ "a": 0.8, "b": 0.1, "c": 0.1 })),
+        endpoint("new", json!({ "a": 0.5, "b": 0.5 })),
+        endpoint("moved", json!({ "a": 1 })),
+    ];
+    old[0]["cohorts"] = cohort(json!({ "a": 1 }));
+    new[0]["cohorts"] = cohort(json!({ "b": 1 }));
+    new[2]["route"] = json!("/else");
+    let desk = Desk::with("old.json", json!({ "endpoints": old }).to_string());
+    let new = desk.put("new.json", json!({ "endpoints": new }).to_string());
+    let words = desk.ok(&format!("diff {} {new}", desk.file()));
+    for expected in [
+        "\ne\n  shares: a 90 % → 80 %, b 10 %, c 0 % → 10 %\n",
+        "\ne/c\n  shares: a 100 % → 0 %, b 0 % → 100 %\n",
+        "\nnew\n  a new endpoint: path is under /new\n  shares: a 50 %, b 50 %\n",
+        "\ngone\n  the endpoint is deleted\n  shares until now: a 100 %\n",
+        "\n  shares, as before: a 100 %\n",
+    ] {
+        assert!(words.contains(expected), "{expected}{words}");
+    }
+    let report = desk.json(["diff", desk.file(), &new, "--json"]);
+    let shares = |name: &str| {
+        let changes = report["changes"].as_array().unwrap();
+        let change = changes.iter().find(|change| change["name"] == name).unwrap();
+        [change["before"].clone(), change["after"].clone()]
+    };
+    assert_eq!(shares("e/c"), [json!({ "a": 1.0 }), json!({ "b": 1.0 })]);
+    assert_eq!(shares("new"), [json!(null), json!({ "a": 0.5, "b": 0.5 })]);
+    assert_eq!(shares("gone"), [json!({ "a": 1.0 }), json!(null)]);
+}
+
+#[test]
+fn the_numbers_of_given_keys_and_those_of_all_users_are_apart() {
+    let old = json!({ "name": "e", "traffic": { "a": 1 } });
+    let new = json!({ "name": "e", "traffic": { "a": 0.8, "b": 0.2 } });
+    let desk = Desk::with("old.json", policy(old));
+    let new = desk.put("new.json", policy(new));
+    let keys = desk.put("keys", (0..1000).map(|n| format!("user-{n}\n")).collect::<String>());
+    let report = desk.json(["diff", desk.file(), &new, "--keys", &keys, "--json"]);
+    let users = &report["changes"][0]["users"];
+    assert!(near(&users["moved"], 0.2) && near(&users["least"], 0.2), "{users}");
+    let moving = users["keys"].as_array().unwrap().len();
+    let given = &users["given_keys"];
+    assert_eq!(given["count"], 1000);
+    assert!(near(&given["moved"], moving as f64 / 1000.0), "{given}");
+    assert_ne!(moving, 200, "the two populations differ");
+    let words = desk.ok(&format!("diff {} {new} --keys {keys}", desk.file()));
+    assert!(words.contains("\n  moves 20 % of the users (at least 20 % must), 0 % needlessly\n"), "{words}");
+    let part = format!("{:.2}", moving as f64 / 10.0);
+    let part = part.trim_end_matches('0').trim_end_matches('.');
+    let expected = format!("\n  moves {moving} of the 1000 given keys ({part} %), 0 of them needlessly\n");
+    assert!(words.contains(&expected), "{expected}{words}");
+}
+
+#[test]
 fn another_salt_moves_users_needlessly_and_diff_reports_that() {
     let traffic = json!({ "a": 0.5, "b": 0.5 });
     let desk = Desk::with("old.json", policy(json!({ "name": "e", "traffic": traffic })));

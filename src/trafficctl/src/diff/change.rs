@@ -2,6 +2,7 @@
 
 use policy::{Cohort, CohortName, Endpoint, EndpointName, Plan, Policy};
 
+use super::movement::{Shares, shares};
 use super::notes;
 use super::users::{Placed, Users};
 
@@ -11,6 +12,10 @@ pub struct Change {
     pub name: String,
     /// What changes, in words, other than the users.
     pub notes: Vec<String>,
+    /// The shares before; `None` for a new endpoint.
+    pub before: Option<Shares>,
+    /// The shares after; `None` for a deleted endpoint.
+    pub after: Option<Shares>,
     /// Which users move; `None` if requests have no users, or have no backend before or after.
     pub users: Option<Users>,
 }
@@ -21,11 +26,16 @@ pub fn changes(old: &Policy, new: &Policy, keys: Option<&[Vec<u8>]>) -> Vec<Chan
     for after in &new.endpoints {
         match endpoint(&old.endpoints, &after.name) {
             Some(before) => of_endpoint(before, after, keys, &mut changes),
-            None => changes.push(note(&after.name, format!("a new endpoint: {}", after.matching))),
+            None => {
+                let notes = vec![format!("a new endpoint: {}", after.matching)];
+                let (name, shares) = (after.name.to_string(), Some(shares(after.traffic())));
+                changes.push(Change { name, notes, before: None, after: shares, users: None });
+            }
         }
     }
     for before in old.endpoints.iter().filter(|before| endpoint(&new.endpoints, &before.name).is_none()) {
-        changes.push(note(&before.name, "the endpoint is deleted".to_owned()));
+        let (name, notes) = (before.name.to_string(), vec!["the endpoint is deleted".to_owned()]);
+        changes.push(Change { name, notes, before: Some(shares(before.traffic())), after: None, users: None });
     }
     changes
 }
@@ -38,10 +48,6 @@ fn cohort<'a>(cohorts: &'a [Cohort], name: &CohortName) -> Option<&'a Cohort> {
     cohorts.iter().find(|cohort| cohort.name == *name)
 }
 
-fn note(name: &EndpointName, words: String) -> Change {
-    Change { name: name.to_string(), notes: vec![words], users: None }
-}
-
 /// The changes of an endpoint that both policies have.
 fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, changes: &mut Vec<Change>) {
     let Endpoint { name, matching, affinity, plan, cohorts } = before;
@@ -51,7 +57,8 @@ fn of_endpoint(before: &Endpoint, after: &Endpoint, keys: Option<&[Vec<u8>]>, ch
         notes.extend(notes::of_plans(before, after, placed.has_users()));
         let users = placed.users(&before.traffic, &after.traffic);
         if !notes.is_empty() || users.as_ref().is_some_and(Users::have_other_shares) {
-            changes.push(Change { name, notes, users });
+            let (before, after) = (Some(shares(&before.traffic)), Some(shares(&after.traffic)));
+            changes.push(Change { name, notes, before, after, users });
         }
     };
     let mut notes = Vec::from_iter(notes::of_matches(matching, &after.matching));

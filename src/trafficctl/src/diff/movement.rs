@@ -22,7 +22,8 @@ pub struct Moved {
     pub needless: f64,
 }
 
-type Shares = BTreeMap<String, f64>;
+/// Shares by backend.
+pub type Shares = BTreeMap<String, f64>;
 
 /// How far equal shares may differ: they are divided by their sum, which changes the last bits.
 pub const ROUNDING: f64 = 1e-12;

@@ -4,7 +4,7 @@ use policy::Policy;
 use serde_json::{Value, json};
 
 use super::change::{Change, changes};
-use super::movement::{Moved, ROUNDING};
+use super::movement::{Moved, Movement, ROUNDING, Shares, is_alike};
 use super::users::Users;
 use crate::table::{Table, percent};
 use crate::terminal::{say, warn};
@@ -24,24 +24,53 @@ pub fn summary(old: &Policy, new: &Policy) {
     }
 }
 
-/// Prints a change, with the keys that move if the user gave keys.
-pub fn show(change: &Change, has_keys: bool) {
+/// Prints a change.
+pub fn show(change: &Change) {
     say!("\n{}", change.name);
     for note in &change.notes {
         say!("  {}", note);
     }
+    if let Some(words) = shares_in_words(change) {
+        say!("  {}", words);
+    }
     let Some(users) = &change.users else { return };
     say!("{}", matrix(users));
     say!("  {}", in_words(&users.moved));
-    if has_keys {
-        for key in users.keys.iter().take(SHOWN) {
+    if let Some(given) = &users.given {
+        let (moving, needless) = (given.keys.len(), users.needless_keys().count());
+        let part = percent(given.moved.moved);
+        say!("  moves {} of the {} given keys ({}), {} of them needlessly", moving, given.count, part, needless);
+        for key in given.keys.iter().take(SHOWN) {
             say!("  {}: {} → {}", key.key, key.from, key.to);
         }
-        if users.keys.len() > SHOWN {
-            say!("  … {} more (all with --json)", users.keys.len() - SHOWN);
+        if moving > SHOWN {
+            say!("  … {} more (all with --json)", moving - SHOWN);
         }
     }
     warn_of_needless(change);
+}
+
+/// The shares before and after; `None` where a note has them.
+fn shares_in_words(change: &Change) -> Option<String> {
+    let list = |shares: &Shares| {
+        let shares = shares.iter().map(|(backend, share)| format!("{backend} {}", percent(*share)));
+        shares.collect::<Vec<_>>().join(", ")
+    };
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) if is_alike(before, after) => Some(format!("shares, as before: {}", list(after))),
+        (Some(before), Some(after)) if change.users.is_some() => {
+            let backends = before.keys().chain(after.keys().filter(|backend| !before.contains_key(*backend)));
+            let shift = |backend: &String| {
+                let share = |shares: &Shares| percent(shares.get(backend).copied().unwrap_or_default());
+                let (old, new) = (share(before), share(after));
+                if old == new { format!("{backend} {new}") } else { format!("{backend} {old} → {new}") }
+            };
+            Some(format!("shares: {}", backends.map(shift).collect::<Vec<_>>().join(", ")))
+        }
+        (None, Some(after)) => Some(format!("shares: {}", list(after))),
+        (Some(before), None) => Some(format!("shares until now: {}", list(before))),
+        _ => None,
+    }
 }
 
 /// The part of the users for each pair of backends.
@@ -77,7 +106,7 @@ fn warn_of_needless(change: &Change) {
         let why = if change.notes.is_empty() { String::new() } else { format!(" ({})", change.notes.join("; ")) };
         warn(&format!("{name}: {} of the users move needlessly{why}", percent(users.moved.needless)));
     }
-    for key in users.keys.iter().filter(|key| users.is_needless(key)) {
+    for key in users.needless_keys() {
         warn(&format!("{name}: the user {:?} moves from {} to {} needlessly", key.key, key.from, key.to));
     }
 }
@@ -89,20 +118,30 @@ pub fn as_json(notes: &[String], changes: &[Change]) -> Value {
 
 fn change_as_json(change: &Change) -> Value {
     let users = change.users.as_ref().map(|users| {
-        let pairs = users.movement.0.iter().map(|((from, to), part)| json!({ "from": from, "to": to, "part": part }));
-        let keys = users
-            .keys
-            .iter()
+        let given = users.given.as_ref();
+        let keys = given.into_iter().flat_map(|given| &given.keys);
+        let keys = keys
             .map(|key| json!({ "key": key.key, "from": key.from, "to": key.to, "needless": users.is_needless(key) }));
         json!({
             "before": users.before,
             "after": users.after,
-            "matrix": pairs.collect::<Vec<_>>(),
+            "matrix": matrix_as_json(&users.movement),
             "moved": users.moved.moved,
             "least": users.moved.least,
             "needless": users.moved.needless,
+            "given_keys": given.map(|given| json!({
+                "count": given.count,
+                "matrix": matrix_as_json(&given.movement),
+                "moved": given.moved.moved,
+                "needless": given.moved.needless,
+            })),
             "keys": keys.collect::<Vec<_>>(),
         })
     });
-    json!({ "name": change.name, "notes": change.notes, "users": users })
+    let Change { name, notes, before, after, users: _ } = change;
+    json!({ "name": name, "notes": notes, "before": before, "after": after, "users": users })
+}
+
+fn matrix_as_json(movement: &Movement) -> Vec<Value> {
+    movement.0.iter().map(|((from, to), part)| json!({ "from": from, "to": to, "part": part })).collect()
 }
