@@ -74,7 +74,6 @@ fn the_exit_status_distinguishes_errors_from_wrong_usage() {
         (format!("check {} {bad}", desk.file()), 1),
         (format!("check {no_policy}"), 1),
         ("check /nowhere.json".to_owned(), 2),
-        ("check".to_owned(), 2),
         ("chek policy.json".to_owned(), 2),
         ("set-traffic ranker model-v1".to_owned(), 2),
     ] {

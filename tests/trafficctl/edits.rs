@@ -76,7 +76,6 @@ fn a_change_to_an_invalid_policy_is_not_written() {
     for (command, words) in [
         ("set-traffic ranker model-v1=0.9", "endpoints[0].traffic: the shares add up to 0.9; make them add up to 1"),
         ("set-traffic ranker model-v1=1.5 model-v2=-0.5", "endpoints[0].traffic.model-v2: a share of -0.5 is below 0"),
-        ("shadow-traffic ranker model-v3 2", "endpoints[0].shadow.model-v3: a fraction of 2 is not between 0 and 1"),
         ("create-endpoint a/b --backend model-v1", "endpoints[1].name: \"a/b\" is not a name for an endpoint"),
         ("create-endpoint ranker --backend model-v1", "endpoints[0] already has the name \"ranker\""),
         ("set-traffic rankr model-v1=1", "unknown endpoint \"rankr\": did you mean \"ranker\"?"),

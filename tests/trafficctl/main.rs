@@ -1,5 +1,6 @@
 //! trafficctl, run as operators run it.
 
+mod arguments;
 mod check;
 mod clusters;
 mod dashboard;
@@ -11,6 +12,7 @@ mod kubernetes;
 mod mirrors;
 mod render;
 mod schema;
+mod screen;
 mod status;
 mod store;
 mod top;

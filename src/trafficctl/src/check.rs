@@ -13,6 +13,7 @@ use crate::document::steering::Steering;
 use crate::document::wiring::Wiring;
 use crate::error::{Error, Status};
 use crate::terminal::{ERROR, NOTE, WARNING, complain, say};
+use crate::verbs::target::Named;
 use crate::{lint, report};
 use policy::Severity;
 
@@ -21,8 +22,10 @@ use policy::Severity;
 pub struct Arguments {
     /// Policies, or files that hold them; `-` for standard input. The clusters of each file count
     /// for all of them.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["option", "variable"], value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    named: Named,
     /// How many requests an endpoint gets in a second: warns of shares that would get fewer than
     /// ten in a day.
     #[arg(long, value_name = "REQUESTS", value_parser = rate)]
@@ -46,7 +49,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// [`Error::Reported`] if a policy has errors, or a file can't be read.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut summary = Summary { is_json: arguments.json, ..Summary::default() };
-    let files = read_all(&arguments.files, &mut summary);
+    let files = read_all(&arguments.named.files_or(&arguments.files), &mut summary);
     let has_policy = files.iter().any(|file| !file.policies.is_empty());
     if let Some(first) = files.first()
         && !has_policy

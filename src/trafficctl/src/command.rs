@@ -63,14 +63,14 @@ enum Command {
 
     /// Split the traffic of an endpoint or of a cohort. Shadows stay as they are.
     #[command(after_help = "Examples:
-  trafficctl set-traffic ranker model-v1=0.99 model-v2=0.01 -f policy.json    # a canary
-  trafficctl set-traffic ranker model-v2=1 -f policy.json                     # all to the new one
+  trafficctl set-traffic ranker model-v1=99% model-v2=1% policy.json          # a canary
+  trafficctl set-traffic ranker model-v2=1 -f policy.json                     # all to the new one; -f names the file
   trafficctl set-traffic ranker --cohort ios-us model-v1=50 model-ios=50 -f policy.json")]
     SetTraffic(traffic::Set),
 
     /// Copy a fraction of the requests to a backend, and discard its responses.
     #[command(after_help = "Examples:
-  trafficctl shadow-traffic ranker model-v3 0.5 --method GET -f policy.json
+  trafficctl shadow-traffic ranker model-v3 50% --method GET -f policy.json
   trafficctl shadow-traffic ranker model-v3 0 -f policy.json                  # stop")]
     ShadowTraffic(shadow::Set),
 
@@ -90,13 +90,14 @@ enum Command {
     /// Show the differences between two policies, and which users they move.
     #[command(after_help = "Examples:
   trafficctl diff policy.json new-policy.json
-  trafficctl diff traffic-policy.yaml new-policy.json --keys users.txt --json")]
+  trafficctl diff traffic-policy.yaml new-policy.json --keys users.txt --json
+  trafficctl diff --exit-code policy.json new-policy.json   # 0: no change, 1: changes, 2: trouble")]
     Diff(diff::Arguments),
 
     /// Show the traffic of a proxy, live.
     #[command(after_help = "Examples:
-  trafficctl top                                  # the proxy whose admin address is http://127.0.0.1:9901
-  trafficctl top http://10.0.0.7:15000 --window 60
+  trafficctl top                           # the proxy whose admin address is 127.0.0.1:9901
+  trafficctl top 10.0.0.7:15000 --window 60
   trafficctl top --once --json | jq .traffic")]
     Top(top::Arguments),
 

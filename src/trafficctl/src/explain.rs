@@ -1,7 +1,5 @@
 //! `explain`: the decision about a request, step by step.
 
-use std::path::PathBuf;
-
 use anstyle::{AnsiColor, Style};
 use policy::{Chance, Check, Copied, Explanation, Policy, Reason, Request, Trial};
 use serde_json::{Value, json};
@@ -12,12 +10,13 @@ use crate::report::valid_policy;
 use crate::request;
 use crate::table::percent;
 use crate::terminal::{Styled, say};
+use crate::verbs::target::Target;
 
 /// The options of `explain`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or the file that holds it.
-    file: PathBuf,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     request: request::Arguments,
     /// Print JSON.
@@ -34,7 +33,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 /// # Errors
 /// If the policy or the request is not valid, or the file can't be read.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let file = PolicyFile::read(&arguments.file)?;
+    let file = PolicyFile::read(arguments.target.file()?)?;
     let policy = valid_policy(&file)?;
     let request = arguments.request.request()?;
     let explanation = policy.explain(&request);

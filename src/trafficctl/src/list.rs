@@ -26,7 +26,7 @@ pub struct Arguments {
 /// # Errors
 /// If the policy is not valid, or the file can't be read.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let file = PolicyFile::read(&arguments.target.file)?;
+    let file = PolicyFile::read(arguments.target.file()?)?;
     let policy = valid_policy(&file)?;
     if arguments.json {
         say!("{:#}", as_json(policy));

@@ -14,12 +14,13 @@ use crate::error::Error;
 use crate::report::valid_policy;
 use crate::table::{Table, bar, percent};
 use crate::terminal::say;
+use crate::verbs::target::Target;
 
 /// The options of `simulate`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or the file that holds it.
-    file: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// How many requests without a shard key each endpoint and cohort gets, up to 100 million.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     requests: u64,
@@ -54,7 +55,7 @@ struct Row {
 /// # Errors
 /// If the policy is not valid, or a file can't be read.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let file = PolicyFile::read(&arguments.file)?;
+    let file = PolicyFile::read(arguments.target.file()?)?;
     let policy = valid_policy(&file)?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut rows = Vec::new();

@@ -55,7 +55,7 @@ impl<'a> Shadows<'a> {
             let Fraction(fraction) = fields.fraction;
             if !(0.0..=1.0).contains(&fraction) {
                 let problem = format!("a fraction of {} is not between 0 and 1", decimal(fraction));
-                errors.refuse(&at, problem, "0 copies no request, 0.5 every other one, 1 all");
+                errors.refuse(&at, problem, remedy(fraction));
             }
             let filter = filter(&at, fields, serving, errors);
             let via = match fields.via {
@@ -138,6 +138,14 @@ impl<'a> Shadows<'a> {
         }
         Some(header)
     }
+}
+
+/// What to write in place of a fraction that is none, which may be a percentage.
+fn remedy(fraction: f64) -> String {
+    if !(1.0..=100.0).contains(&fraction) {
+        return "0 copies no request, 0.5 every other one, 1 all".to_owned();
+    }
+    format!("{} % is {}", decimal(fraction), decimal(fraction / 100.0))
 }
 
 fn filter(at: &At<'_>, fields: &ShadowFields, serving: &[&str], errors: &mut Errors) -> Filter {

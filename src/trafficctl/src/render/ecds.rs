@@ -1,13 +1,14 @@
 //! The file that Envoy watches for the policy: an answer of its extension config discovery service
 //! (ECDS).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::json::text_of;
 use super::template::scalar;
 use crate::document::edit::with_policy;
 use crate::document::file::PolicyFile;
 use crate::error::Error;
+use crate::verbs::target::Target;
 
 /// The file that the tests and the demo run, too.
 const TEMPLATE: &str = include_str!("../../../../envoy/traffic-policy.yaml");
@@ -18,8 +19,8 @@ pub const MODULE: &str = "target/wasm32-wasip1/release/traffic_policy.wasm";
 /// The options of `render ecds`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or a file that holds it.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
     /// The path of the module.
     #[arg(long, value_name = "FILE", default_value = MODULE)]
     module: String,

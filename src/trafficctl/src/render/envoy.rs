@@ -1,7 +1,5 @@
 //! A whole Envoy configuration.
 
-use std::path::PathBuf;
-
 use policy::Policy;
 use policy::limits::{MIRROR_HEADER, ROUTING_HEADER};
 
@@ -14,6 +12,7 @@ use super::template::{no_place, replace, replace_comment, scalar, text_at};
 use crate::document::file::PolicyFile;
 use crate::document::lines::{splice, start_of_line, start_with_comments};
 use crate::error::Error;
+use crate::verbs::target::Target;
 
 /// The file that the tests and the demo run, too.
 const TEMPLATE: &str = include_str!("../../../../envoy/envoy.yaml");
@@ -24,8 +23,8 @@ const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 /// The options of `render envoy`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or a file that holds it.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
     #[command(flatten)]
     addresses: Addresses,
     /// The certificates of the authorities that Envoy trusts, for clusters with `https://`. By

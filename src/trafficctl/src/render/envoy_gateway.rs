@@ -2,7 +2,6 @@
 //! filter.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use policy::Policy;
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use super::clusters::{clusters, fallback};
 use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use crate::error::Error;
+use crate::verbs::target::Target;
 
 /// The most rules of an HTTPRoute: the limit of the Gateway API.
 const RULES: usize = 16;
@@ -19,8 +19,8 @@ const RULES: usize = 16;
 /// The options of `render envoy-gateway`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or a file that holds it.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
     #[command(flatten)]
     deployment: Deployment,
     /// The name of the Gateway.

@@ -1,7 +1,5 @@
 //! Istio's objects: a WasmPlugin, and the objects that let routes follow the filter.
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
 use policy::Policy;
 use serde_json::{Value, json};
@@ -13,12 +11,13 @@ use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
 use super::virtual_service::{Service, virtual_service};
 use crate::error::Error;
+use crate::verbs::target::Target;
 
 /// The options of `render istio`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, or a file that holds it.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
     #[command(flatten)]
     deployment: Deployment,
     /// The gateway: the value of the label `istio` of its proxies.

@@ -1,17 +1,16 @@
 //! The policy itself, as the JSON that the filter takes.
 
-use std::path::PathBuf;
-
 use crate::document::embedded::Form;
 use crate::document::file::PolicyFile;
 use crate::error::Error;
 use crate::terminal::json_escaped;
+use crate::verbs::target::Target;
 
 /// The options of `render json`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The policy, in JSON or YAML, or a file that holds it.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// The policy's JSON as its author wrote it, or with line breaks if it has none.

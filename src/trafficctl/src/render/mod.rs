@@ -14,12 +14,13 @@ mod mirror;
 mod template;
 mod virtual_service;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::document::file::PolicyFile;
 use crate::error::Error;
 use crate::report::source_policy;
 use crate::terminal::print_document;
+use crate::verbs::target::Target;
 
 /// The options of `render`.
 #[derive(clap::Args)]
@@ -57,13 +58,13 @@ enum Form {
 }
 
 impl Form {
-    fn file(&self) -> &PathBuf {
+    fn target(&self) -> &Target {
         match self {
-            Self::Envoy(arguments) => &arguments.file,
-            Self::Json(arguments) => &arguments.file,
-            Self::Ecds(arguments) => &arguments.file,
-            Self::Istio(arguments) => &arguments.file,
-            Self::EnvoyGateway(arguments) => &arguments.file,
+            Self::Envoy(arguments) => &arguments.target,
+            Self::Json(arguments) => &arguments.target,
+            Self::Ecds(arguments) => &arguments.target,
+            Self::Istio(arguments) => &arguments.target,
+            Self::EnvoyGateway(arguments) => &arguments.target,
         }
     }
 
@@ -87,7 +88,7 @@ impl Form {
 /// If the file can't be read, the policy is not valid, or the form can't express it.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = &arguments.form;
-    let file = PolicyFile::read(form.file())?;
+    let file = PolicyFile::read(form.target().file()?)?;
     let policy = source_policy(&file)?;
     let document = file.only_policy()?.value.clone().unwrap_or_default();
     let text = match form {

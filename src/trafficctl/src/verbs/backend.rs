@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::edit::edit;
 use super::lookup::{backends, list_backends, unlist_backend};
-use super::target::EditTarget;
+use super::target::{EditTarget, Position};
+use super::word::name;
 use crate::advice::unknown;
 use crate::document::change::Change;
 use crate::document::outline::{Mention, is_listed, mentions};
@@ -14,10 +15,13 @@ use crate::error::Error;
 #[derive(clap::Args)]
 pub struct Create {
     /// The name of the new backend.
+    #[arg(value_parser = name)]
     name: String,
     /// Its Envoy cluster. By default the cluster with the backend's name.
     #[arg(long)]
     cluster: Option<String>,
+    #[command(flatten)]
+    position: Position,
     #[command(flatten)]
     target: EditTarget,
 }
@@ -26,7 +30,10 @@ pub struct Create {
 #[derive(clap::Args)]
 pub struct Delete {
     /// The name of the backend.
+    #[arg(value_parser = name)]
     name: String,
+    #[command(flatten)]
+    position: Position,
     #[command(flatten)]
     target: EditTarget,
 }
@@ -36,8 +43,8 @@ pub struct Delete {
 /// # Errors
 /// See [`edit`].
 pub fn create(arguments: &Create) -> Result<(), Error> {
-    let Create { name, cluster, target } = arguments;
-    edit(target, |policy| {
+    let Create { name, cluster, position, target } = arguments;
+    edit(target, position.file(), |policy| {
         if is_listed(policy, name) {
             return Err(Error::Wrong(format!("the backend {name:?} is listed already")));
         }
@@ -51,8 +58,8 @@ pub fn create(arguments: &Create) -> Result<(), Error> {
 /// # Errors
 /// See [`edit`].
 pub fn delete(arguments: &Delete) -> Result<(), Error> {
-    let Delete { name, target } = arguments;
-    edit(target, |policy| {
+    let Delete { name, position, target } = arguments;
+    edit(target, position.file(), |policy| {
         let mentions = mentions(policy).remove(name.as_str()).unwrap_or_default();
         let (idle, used): (Vec<Mention>, Vec<Mention>) = mentions.into_iter().partition(|mention| mention.is_idle);
         if !used.is_empty() {

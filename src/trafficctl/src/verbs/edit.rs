@@ -1,6 +1,7 @@
 //! A change to a policy in its file, made only if the result is valid.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -18,14 +19,18 @@ use crate::terminal::{escaped, say};
 use crate::{lint, report};
 use policy::{Finding, Step};
 
-/// Makes the changes that `changes` derives from the policy.
+/// Makes the changes that `changes` derives from the policy. `operand` may name its file.
 ///
 /// # Errors
 /// [`Error::Refused`] if the result is not valid, [`Error::Wrong`] if it has a new name that is
 /// probably misspelt, and whatever reading, `changes` and writing can fail with. The file is
 /// unchanged then.
-pub fn edit(target: &EditTarget, changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
-    let path = target.file();
+pub fn edit(
+    target: &EditTarget,
+    operand: Option<&Path>,
+    changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>,
+) -> Result<(), Error> {
+    let path = target.file(operand)?;
     let locked = Locked::open(path, target.follow, target.lock_timeout())?;
     let before = PolicyFile::read(path)?;
     let old = before.only_policy()?;

@@ -9,3 +9,4 @@ pub mod shadow;
 pub mod share;
 pub mod target;
 pub mod traffic;
+mod word;

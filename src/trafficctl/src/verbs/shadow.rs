@@ -4,8 +4,9 @@ use serde_json::{Map, Number, Value, json};
 
 use super::edit::edit;
 use super::lookup::{plan, require_backends};
-use super::share::number;
-use super::target::EditTarget;
+use super::share::fraction;
+use super::target::{EditTarget, Position};
+use super::word::name;
 use crate::advice::unknown;
 use crate::document::change::Change;
 use crate::document::embedded::value_at;
@@ -16,18 +17,23 @@ use policy::Place;
 #[derive(clap::Args)]
 pub struct Set {
     /// The endpoint.
+    #[arg(value_parser = name)]
     endpoint: String,
     /// The backend that gets the copies.
+    #[arg(value_parser = name)]
     backend: String,
-    /// The fraction of the requests that are copied, 0 to 1; 0 stops it.
-    #[arg(value_parser = number)]
+    /// The fraction of the requests that are copied, 0 to 1, or a percentage, as in 20%; 0 stops
+    /// it.
+    #[arg(value_parser = self::fraction)]
     fraction: Number,
     /// Copy only requests with this method; may be repeated.
     #[arg(long = "method", value_name = "METHOD")]
     methods: Vec<String>,
     /// Change the shadows of this cohort of the endpoint.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     cohort: Option<String>,
+    #[command(flatten)]
+    position: Position,
     #[command(flatten)]
     target: EditTarget,
 }
@@ -37,8 +43,8 @@ pub struct Set {
 /// # Errors
 /// See [`edit`].
 pub fn set(arguments: &Set) -> Result<(), Error> {
-    let Set { endpoint, backend, fraction, methods, cohort, target } = arguments;
-    edit(target, |policy| {
+    let Set { endpoint, backend, fraction, methods, cohort, position, target } = arguments;
+    edit(target, position.file(), |policy| {
         require_backends(policy, [backend])?;
         let place = plan(policy, endpoint, cohort.as_deref())?.member("shadow");
         let inherited = plan(policy, endpoint, None)?.member("shadow");

@@ -1,22 +1,52 @@
 //! The file that a command works on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file of a command that reads or changes one policy.
+use crate::error::Error;
+
+/// The file of a command, by its position, an option or a variable.
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Target {
-    /// The policy, or the file that holds it: an ECDS file, an Envoy configuration, a WasmPlugin,
-    /// an EnvoyExtensionPolicy.
-    #[arg(short, long, value_name = "FILE", env = "TRAFFICCTL_FILE")]
-    pub file: PathBuf,
+    #[command(flatten)]
+    position: Position,
+    #[command(flatten)]
+    named: Named,
 }
 
-/// The file of a command that changes one policy.
+/// The file as the last operand.
 #[derive(clap::Args)]
+#[group(skip)]
+pub struct Position {
+    /// The policy, or the file that holds it: an ECDS file, an Envoy configuration, a WasmPlugin,
+    /// an EnvoyExtensionPolicy. By default the file that TRAFFICCTL_FILE names.
+    #[arg(
+        id = "position",
+        value_name = "FILE",
+        required_unless_present_any = ["option", "variable"],
+        conflicts_with = "option"
+    )]
+    file: Option<PathBuf>,
+}
+
+/// The file by an option or a variable.
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct Named {
+    /// The same as FILE, as an option.
+    #[arg(id = "option", short = 'f', long = "file", value_name = "FILE")]
+    option: Option<PathBuf>,
+    #[arg(id = "variable", long = "file-by-default", env = "TRAFFICCTL_FILE", hide = true)]
+    variable: Option<PathBuf>,
+}
+
+/// How a command changes its file.
+#[derive(clap::Args)]
+#[group(skip)]
 pub struct EditTarget {
     #[command(flatten)]
-    target: Target,
+    named: Named,
     /// Check the change and show it, but write nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -32,10 +62,52 @@ pub struct EditTarget {
     lock_timeout: u64,
 }
 
-impl EditTarget {
+impl Target {
     /// The file.
-    pub fn file(&self) -> &PathBuf {
-        &self.target.file
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none.
+    pub fn file(&self) -> Result<&Path, Error> {
+        self.named.file_or(self.position.file())
+    }
+}
+
+impl Position {
+    /// The operand.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
+impl Named {
+    /// The operand, or else the file by the option, or else by the variable.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none, or both an operand and the option.
+    pub fn file_or<'a>(&'a self, operand: Option<&'a Path>) -> Result<&'a Path, Error> {
+        if let (Some(operand), Some(option)) = (operand, &self.option) {
+            let (operand, option) = (operand.display(), option.display());
+            return Err(Error::Usage(format!("two files, {operand} and {option}: name one")));
+        }
+        let none = || Error::Usage("no file: name it as FILE, with -f, or in TRAFFICCTL_FILE".to_owned());
+        operand.or(self.option.as_deref()).or(self.variable.as_deref()).ok_or_else(none)
+    }
+
+    /// The files among operands, with the one by the option; without either, the one by the
+    /// variable.
+    pub fn files_or(&self, operands: &[PathBuf]) -> Vec<PathBuf> {
+        let given: Vec<_> = operands.iter().chain(&self.option).cloned().collect();
+        if given.is_empty() { self.variable.iter().cloned().collect() } else { given }
+    }
+}
+
+impl EditTarget {
+    /// The file, where `operand` may name it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none, or both an operand and the option.
+    pub fn file<'a>(&'a self, operand: Option<&'a Path>) -> Result<&'a Path, Error> {
+        self.named.file_or(operand)
     }
 
     /// How long to wait for another process.

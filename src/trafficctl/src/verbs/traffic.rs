@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::edit::edit;
 use super::lookup::{list_backends, plan, require_backends};
-use super::share::{Share, traffic};
+use super::share::{ShareOrFile, split, traffic};
 use super::target::EditTarget;
+use super::word::name;
 use crate::document::change::Change;
 use crate::document::embedded::value_at;
 use crate::document::outline::{is_listed, mentions};
@@ -15,12 +16,14 @@ use crate::error::Error;
 #[derive(clap::Args)]
 pub struct Set {
     /// The endpoint.
+    #[arg(value_parser = name)]
     endpoint: String,
-    /// All backends that serve it from now on, with their shares, which add up to 1 or to 100.
-    #[arg(required = true, value_name = "BACKEND=SHARE")]
-    shares: Vec<Share>,
+    /// All backends that serve it from now on, with their shares: BACKEND=0.9, or BACKEND=90%. They
+    /// add up to 1, or to 100. Then the file of the policy, unless -f or TRAFFICCTL_FILE names it.
+    #[arg(required = true, value_name = "BACKEND=SHARE|FILE")]
+    words: Vec<ShareOrFile>,
     /// Change the traffic of this cohort of the endpoint.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     cohort: Option<String>,
     #[command(flatten)]
     target: EditTarget,
@@ -31,10 +34,14 @@ pub struct Set {
 /// # Errors
 /// See [`edit`].
 pub fn set(arguments: &Set) -> Result<(), Error> {
-    let Set { endpoint, shares, cohort, target } = arguments;
-    edit(target, |policy| {
+    let Set { endpoint, words, cohort, target } = arguments;
+    let (shares, operand) = split(words)?;
+    if shares.is_empty() {
+        return Err(Error::Usage("no share: write BACKEND=SHARE, as in model-v1=0.9 or model-v1=90%".to_owned()));
+    }
+    edit(target, operand, |policy| {
         let place = plan(policy, endpoint, cohort.as_deref())?.member("traffic");
-        let new = traffic(shares)?;
+        let new = traffic(&shares)?;
         require_backends(policy, new.keys())?;
         let old = value_at(policy, place.steps()).and_then(Value::as_object).cloned().unwrap_or_default();
         let added = new.iter().filter(|(backend, share)| old.get(*backend) != Some(share));
