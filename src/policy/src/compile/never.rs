@@ -5,7 +5,6 @@ use crate::config::{
     ValueFields,
 };
 use crate::finding::{Finding, Kind, Warnings};
-use crate::matching::PathRule;
 use crate::place::At;
 
 /// A warning for each condition that can never hold.
@@ -23,11 +22,19 @@ struct Never(Warnings);
 /// A string that no value of a request contains, or starts or ends with.
 type Impossible = (&'static str, &'static str);
 
-/// What a condition asks of the path and the method; all of it must hold.
-#[derive(Clone, Default)]
+/// What an endpoint, or an alternative of a match, asks of the path and the method. All of it must
+/// hold.
+#[derive(Clone, Copy, Default)]
 struct Asked<'a> {
-    paths: Vec<PathRule>,
-    methods: Vec<&'a [String]>,
+    paths: [Option<Literal<'a>>; 2],
+    methods: [Option<&'a [String]>; 2],
+}
+
+/// A path, or a prefix of paths that ends at a segment.
+#[derive(Clone, Copy)]
+enum Literal<'a> {
+    Exact(&'a str),
+    Prefix(&'a str),
 }
 
 impl Never {
@@ -35,12 +42,18 @@ impl Never {
         if let Some(route) = &endpoint.route {
             self.path(&at.member("route"), route, true);
         }
-        let mut shorthand = Asked::default();
-        shorthand.paths.extend(endpoint.route.as_deref().map(PathRule::prefix));
-        shorthand.methods.extend(endpoint.methods.as_deref());
-        let mut alternatives = vec![shorthand];
-        if let Some(matching) = &endpoint.matching {
-            alternatives = self.matching(&at.member("match"), matching, &alternatives);
+        let shorthand = Asked::of_endpoint(endpoint);
+        let own = endpoint.matching.as_ref().map(alternatives).unwrap_or_default();
+        for (n, fields) in &own {
+            self.alternative(&place_of(&at.member("match"), *n), fields, &[shorthand]);
+        }
+        // Each cohort would be compared with each of a long list.
+        const FEW: usize = 16;
+        let mut around: Vec<_> = own.iter().take(FEW + 1).map(|(_, fields)| shorthand.with(fields)).collect();
+        match around.len() {
+            0 => around.push(shorthand),
+            1..=FEW => {}
+            _ => around.clear(),
         }
         if let AffinityConfig::On(fields) = &endpoint.affinity {
             let (affinity, keys) = (at.member("affinity"), fields.keys.iter().flatten());
@@ -51,26 +64,17 @@ impl Never {
         }
         let cohorts = at.member("cohorts");
         for (n, cohort) in endpoint.cohorts.iter().enumerate() {
-            self.matching(&cohorts.element(n).member("match"), &cohort.matching, &alternatives);
-        }
-    }
-
-    /// Checks a match, one of whose alternatives must hold together with one of those `around` it.
-    /// Returns what its alternatives ask.
-    fn matching<'a>(&mut self, at: &At<'_>, config: &'a MatchConfig, around: &[Asked<'a>]) -> Vec<Asked<'a>> {
-        match config {
-            MatchConfig::One(fields) => self.alternative(at, fields, around),
-            MatchConfig::AnyOf(list) => {
-                let list = list.iter().enumerate();
-                list.flat_map(|(n, fields)| self.alternative(&at.element(n), fields, around)).collect()
+            let cohort_at = cohorts.element(n);
+            let at = cohort_at.member("match");
+            for (n, fields) in alternatives(&cohort.matching) {
+                self.alternative(&place_of(&at, n), fields, &around);
             }
         }
     }
 
-    fn alternative<'a>(&mut self, at: &At<'_>, fields: &'a MatchFields, around: &[Asked<'a>]) -> Vec<Asked<'a>> {
-        // A long list of alternatives inside another would take long to compare.
-        const ALTERNATIVES: usize = 16;
-        let MatchFields { path, methods, hosts: _, headers, cookies, query, source_ip: _, properties: _ } = fields;
+    /// Checks an alternative of a match, which must hold together with something `around` it.
+    fn alternative(&mut self, at: &At<'_>, fields: &MatchFields, around: &[Asked<'_>]) {
+        let MatchFields { path, methods: _, hosts: _, headers, cookies, query, source_ip: _, properties: _ } = fields;
         if let Some(PathFields { exact, prefix, regex }) = path {
             let at = at.member("path");
             exact.iter().for_each(|path| self.path(&at.member("exact"), path, false));
@@ -83,19 +87,10 @@ impl Never {
         for (n, parameter) in query.iter().flatten().enumerate() {
             self.parameter(&at.member("query").element(n).member("name"), Some(&parameter.name));
         }
-        if around.len() > ALTERNATIVES {
-            return around.to_vec();
-        }
-        let own = Asked {
-            paths: path.iter().filter_map(path_rule).collect(),
-            methods: methods.as_deref().into_iter().collect(),
-        };
-        let possible: Vec<_> = around.iter().filter_map(|around| around.with(&own)).collect();
-        if possible.is_empty() && !around.is_empty() {
+        if !around.is_empty() && around.iter().all(|around| around.excludes(fields)) {
             let problem = "no request has this path and method and those that the endpoint takes";
             self.add(at, problem, "make them agree");
         }
-        possible
     }
 
     /// A path, or a prefix of paths.
@@ -145,31 +140,69 @@ impl Never {
 }
 
 impl<'a> Asked<'a> {
-    /// What both ask; `None` if no request has it.
-    fn with(&self, other: &Self) -> Option<Self> {
-        let are_apart =
-            |a: &PathRule, b: &PathRule| a.as_path().is_some() && b.as_path().is_some() && !a.covers(b) && !b.covers(a);
-        let no_path = self.paths.iter().any(|a| other.paths.iter().any(|b| are_apart(a, b)));
-        let no_method =
-            self.methods.iter().any(|a| other.methods.iter().any(|b| !a.iter().any(|method| b.contains(method))));
-        if no_path || no_method {
-            return None;
-        }
-        let mut both = self.clone();
-        both.paths.extend(other.paths.iter().cloned());
-        both.methods.extend(other.methods.iter().copied());
-        Some(both)
+    fn of_endpoint(endpoint: &'a EndpointConfig) -> Self {
+        let route = endpoint.route.as_deref().map(Literal::prefix);
+        Self { paths: [route, None], methods: [endpoint.methods.as_deref(), None] }
+    }
+
+    /// What an endpoint and an alternative of its match ask together.
+    fn with(self, fields: &'a MatchFields) -> Self {
+        let ([path, _], [methods, _]) = (self.paths, self.methods);
+        Self { paths: [path, Literal::of(fields)], methods: [methods, fields.methods.as_deref()] }
+    }
+
+    /// Whether no request has this and what `fields` ask.
+    fn excludes(&self, fields: &MatchFields) -> bool {
+        let path = Literal::of(fields);
+        let has_other_path = |path: Literal<'_>| self.paths.iter().flatten().any(|other| other.excludes(path));
+        let has_other_method =
+            |methods: &[String]| self.methods.iter().flatten().any(|others| are_apart(others, methods));
+        path.is_some_and(has_other_path) || fields.methods.as_deref().is_some_and(has_other_method)
     }
 }
 
-/// The rule of an exact path or a prefix; `None` for a regex, which is not compared with others.
-fn path_rule(fields: &PathFields) -> Option<PathRule> {
-    use crate::matching::{Kind, Text};
-    match (&fields.exact, &fields.prefix) {
-        (Some(path), None) => Some(PathRule::Text(Text::new(Kind::Exact, path.clone(), false))),
-        (None, Some(prefix)) => Some(PathRule::prefix(prefix)),
-        _ => None,
+impl<'a> Literal<'a> {
+    /// That of a match; `None` for a regex, which is not compared with others.
+    fn of(fields: &'a MatchFields) -> Option<Self> {
+        let PathFields { exact, prefix, .. } = fields.path.as_ref()?;
+        exact.as_deref().map(Self::Exact).or_else(|| prefix.as_deref().map(Self::prefix))
     }
+
+    fn prefix(path: &'a str) -> Self {
+        Self::Prefix(path.trim_end_matches('/'))
+    }
+
+    /// Whether no path obeys both.
+    fn excludes(self, other: Literal<'_>) -> bool {
+        let is_under = |path: &str, prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match (self, other) {
+            (Self::Exact(a), Literal::Exact(b)) => a != b,
+            (Self::Prefix(prefix), Literal::Exact(path)) => !is_under(path, prefix),
+            (Self::Exact(path), Literal::Prefix(prefix)) => !is_under(path, prefix),
+            (Self::Prefix(a), Literal::Prefix(b)) => !is_under(a, b) && !is_under(b, a),
+        }
+    }
+}
+
+/// Whether no method is in both lists. Long lists, of which there is no need, are not compared.
+fn are_apart(one: &[String], other: &[String]) -> bool {
+    const METHODS: usize = 64;
+    one.len() <= METHODS && other.len() <= METHODS && !one.iter().any(|method| other.contains(method))
+}
+
+/// The alternatives of a match, each with its number if they are in a list.
+fn alternatives(config: &MatchConfig) -> Vec<(Option<usize>, &MatchFields)> {
+    match config {
+        MatchConfig::One(fields) => vec![(None, fields)],
+        MatchConfig::AnyOf(list) => list.iter().enumerate().map(|(n, fields)| (Some(n), fields)).collect(),
+    }
+}
+
+/// The place of an alternative of the match at `at`.
+fn place_of<'a>(at: &'a At<'a>, n: Option<usize>) -> At<'a> {
+    n.map_or(*at, |n| at.element(n))
 }
 
 /// A string that values are compared with, other than by a regex.
