@@ -2,6 +2,7 @@
 
 use policy::Policy;
 use testbed::cases;
+use testbed::request::TableRequest;
 
 #[test]
 fn an_invalid_policy_is_refused_with_place_problem_and_remedy() {
@@ -68,6 +69,23 @@ fn another_header_with_the_default_name_of_the_mirror_header_is_a_warning() {
              choose a header of its own"
         );
         assert_eq!(warnings(&policy), [expected]);
+    }
+}
+
+#[test]
+fn shadows_of_one_variant_copy_the_same_requests() {
+    let json = r#"{"backends": {"s": {"variant": "v"}, "t": {"variant": "v"}}, "endpoints": [
+        {"name": "e", "traffic": {"a": 1}, "shadow": {"s": 0.5, "t": 0.5, "v": 0.5, "w": 0.5}}]}"#;
+    let policy = Policy::from_json(json.as_bytes()).unwrap().policy;
+    let shadows: Vec<_> = policy.shadows().map(|shadow| &shadow.entry.backend).collect();
+    let variants: Vec<_> = shadows.iter().map(|backend| (&*backend.name, &*backend.variant)).collect();
+    assert_eq!(variants, [("s", "v"), ("t", "v"), ("v", "v"), ("w", "w")]);
+    let request = TableRequest::of_http("GET", Some(b"/".to_vec()), []);
+    for draw in 0..1_000_u64 {
+        let draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let decision = policy.decide(&request, draw, || 0).unwrap();
+        let copied = |name: &str| decision.shadows.iter().any(|shadow| *shadow.entry.backend.name == *name);
+        assert!(copied("s") == copied("t") && copied("t") == copied("v"), "{draw}");
     }
 }
 

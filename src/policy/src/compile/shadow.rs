@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::callout;
 use super::header::own_header;
 use super::matching::method_list;
-use super::traffic::{Backends, by_variant};
+use super::traffic::Backends;
 use crate::config::{Fraction, Sample, ShadowConfig, ShadowFields, Via as ViaConfig};
 use crate::decimal::decimal;
 use crate::finding::{Errors, Fault, Kind};
@@ -93,7 +93,6 @@ impl<'a> Shadows<'a> {
             }
         }
         check_mirror_headers(at, &entries, errors);
-        by_variant(at, entries.iter().map(|entry| &*entry.backend), errors);
         entries
     }
 

@@ -54,7 +54,7 @@ impl<'a> Backends<'a> {
                 errors.refuse(&at, problem, "shares run from 0 to 1");
             }
         }
-        let order = by_variant(at, backends.iter().map(|(backend, _)| &**backend), errors);
+        let order = by_variant(at, &backends, errors);
         if errors.count() > before {
             return None;
         }
@@ -70,16 +70,12 @@ impl<'a> Backends<'a> {
 
 /// The numbers of the backends, sorted by variant. Two with the same variant are refused: what is
 /// drawn for the one would not be independent of what is drawn for the other.
-pub(super) fn by_variant<'a>(
-    at: &At<'_>,
-    backends: impl Iterator<Item = &'a Backend> + Clone,
-    errors: &mut Errors,
-) -> Vec<usize> {
-    let mut sorted: Vec<(&str, usize)> = backends.clone().map(|backend| &*backend.variant).zip(0..).collect();
+fn by_variant(at: &At<'_>, backends: &[(Arc<Backend>, f64)], errors: &mut Errors) -> Vec<usize> {
+    let mut sorted: Vec<(&str, usize)> = backends.iter().map(|(backend, _)| &*backend.variant).zip(0..).collect();
     sorted.sort_unstable();
     for [(variant, first), (next, second)] in sorted.array_windows() {
         if variant == next
-            && let (Some(first), Some(second)) = (backends.clone().nth(*first), backends.clone().nth(*second))
+            && let (Some((first, _)), Some((second, _))) = (backends.get(*first), backends.get(*second))
         {
             let problem = format!("{:?} has the variant {variant:?}, and so has {:?}", second.name, first.name);
             let fault = Fault::new(problem, "give each a variant of its own under `backends`");
