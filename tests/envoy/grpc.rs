@@ -86,19 +86,31 @@ async fn a_grpc_call_that_breaks_off_counts_by_who_ended_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grpc_status_in_another_response_than_that_of_a_grpc_call_means_nothing() {
+async fn a_grpc_status_counts_in_the_response_of_a_grpc_call_only() {
     let serve = |mut stream: TcpStream| async move {
-        const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ngrpc-status: 13\r\n";
-        while read_until(&mut stream, "body").await.is_ok() {
-            stream.write_all(format!("{HEAD}content-length: 0\r\n\r\n").as_bytes()).await.unwrap();
+        while let Ok(request) = read_until(&mut stream, "body").await {
+            let rest = match request.split(' ').nth(1) {
+                Some("/json") => "application/json\r\ngrpc-status: 13\r\ncontent-length: 0\r\n\r\n",
+                Some("/grpc") => "application/grpc\r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n",
+                // Its status is in its body.
+                _ => "application/grpc-web+proto\r\ncontent-length: 4\r\n\r\nbody",
+            };
+            stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-type: {rest}").as_bytes()).await.unwrap();
         }
     };
-    let mut setup = Setup::new(all_to("plain"), &[]);
-    setup.clusters.push(("plain".to_owned(), serve_each(serve).await.unwrap()));
+    let policy = json!({ "backends": { "copy": { "cluster": "main" } },
+        "endpoints": [{ "name": "e", "traffic": { "main": 1 }, "shadow": { "copy": 1 } }] });
+    let mut setup = Setup::new(policy.to_string(), &[]);
+    setup.clusters.push(("main".to_owned(), serve_each(serve).await.unwrap()));
     let envoy = Envoy::start(&setup).await.unwrap();
-    let answer = envoy.client(Http::V1).send("POST", "/", [], "body").await.unwrap();
-    assert_eq!(answer.headers()["grpc-status"], "13");
-    wait_until("the response is counted", async || responses(&envoy, "2xx").await == 1).await.unwrap();
+    let mut expected = Counts::default();
+    // The filter knows from the second response on that this backend speaks gRPC.
+    for (path, class) in [("/json", "2xx"), ("/grpc", "4xx"), ("/json", "2xx"), ("/grpc-web", "2xx")] {
+        let headers = [("content-type", b"application/grpc".as_slice())];
+        assert_eq!(envoy.client(Http::V1).send("POST", path, headers, "body").await.unwrap().status(), 200);
+        expected.add(class, class);
+        expected.wait(&envoy, path).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

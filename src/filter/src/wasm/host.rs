@@ -61,9 +61,8 @@ pub(super) fn add_response_header(name: &str, value: &str) {
 /// The gRPC status of a response without a body; `None` if it is no gRPC. In the response-header
 /// phase only.
 pub(super) fn grpc_status_of_headers() -> Option<Vec<u8>> {
-    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten();
-    let status = header(GRPC_STATUS)?;
-    header("content-type").is_some_and(|value| is_grpc(&value)).then_some(status)
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, GRPC_STATUS).ok().flatten()?;
+    grpc_content_type().map(|_| status)
 }
 
 /// The gRPC status in the trailers of a response. In the response-trailer phase only.
@@ -71,10 +70,16 @@ pub(super) fn grpc_status_of_trailers() -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, GRPC_STATUS).ok().flatten()
 }
 
-/// Whether the response is that of a gRPC call. In the response-header phase and in `on_log` only.
-pub(super) fn response_is_grpc() -> bool {
+/// The content type of the response, if it is one of gRPC. In the response-header phase and in
+/// `on_log` only.
+pub(super) fn grpc_content_type() -> Option<Vec<u8>> {
     let content_type = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, "content-type").ok().flatten();
-    content_type.is_some_and(|value| is_grpc(&value))
+    content_type.filter(|value| is_grpc(value))
+}
+
+/// Whether a content type of gRPC is one of gRPC-Web, whose trailers are part of the body.
+pub(super) fn is_grpc_web(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc-web")
 }
 
 /// Whether the client ended the request. In `on_log` only.
@@ -166,13 +171,15 @@ pub(super) fn callout_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
 }
 
-/// The gRPC status of the answer to a callout, empty if it has none; `None` if the answer is no
-/// gRPC. In `on_http_call_response` only, and only if the answer has headers.
+/// The gRPC status of the answer to a callout, empty if it has none; `None` if the answer is no gRPC,
+/// or has its status in the body. In `on_http_call_response` only, and only if the answer has
+/// headers.
 pub(super) fn callout_grpc_status(has_trailers: bool) -> Option<Vec<u8>> {
-    callout_header("content-type").filter(|value| is_grpc(value))?;
+    let content_type = callout_header("content-type").filter(|value| is_grpc(value))?;
     let of_trailers = has_trailers
         .then(|| hostcalls::get_map_value_bytes(MapType::HttpCallResponseTrailers, GRPC_STATUS).ok().flatten());
-    of_trailers.flatten().or_else(|| callout_header(GRPC_STATUS)).or_else(|| Some(Vec::new()))
+    let status = of_trailers.flatten().or_else(|| callout_header(GRPC_STATUS));
+    status.or_else(|| (!is_grpc_web(&content_type)).then(Vec::new))
 }
 
 /// Ends a root context whose `on_done` returned `false`.

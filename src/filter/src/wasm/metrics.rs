@@ -80,14 +80,17 @@ impl Choice {
     /// Plain responses pay nothing for gRPC: without a gRPC status, the content type is read only
     /// for backends that have answered a gRPC call before.
     pub(super) fn class(&self, grpc_status: Option<&[u8]>) -> Option<StatusClass> {
-        if (grpc_status.is_some() || self.has_grpc.get()) && host::response_is_grpc() {
+        if (grpc_status.is_some() || self.has_grpc.get())
+            && let Some(content_type) = host::grpc_content_type()
+        {
             self.has_grpc.set(true);
-            return Some(match grpc_status {
-                Some(status) => StatusClass::of_grpc(status),
+            match grpc_status {
+                Some(status) => return Some(StatusClass::of_grpc(status)),
+                None if host::is_grpc_web(&content_type) => {}
                 // As gRPC clients see a call that breaks off: CANCELLED, or UNKNOWN.
-                None if host::was_cancelled() => StatusClass::ClientError,
-                None => StatusClass::ServerError,
-            });
+                None if host::was_cancelled() => return Some(StatusClass::ClientError),
+                None => return Some(StatusClass::ServerError),
+            }
         }
         StatusClass::of(host::response_status())
     }
