@@ -58,14 +58,12 @@ async fn series_and_memory_of_a_large_policy_are_bounded_whatever_clients_send()
         mib(idle),
         mib(full)
     );
-    // The policy alone bounds the series. For each choice: requests by key and at random, responses
-    // of one class, and a share. And one for the policy.
+    // The policy alone bounds the series. For each choice: requests by key and at random, good and
+    // bad responses, and a share. And one for the policy.
     assert_eq!(series["traffic_policy_traffic_share_millionths"], choices + 1);
     assert!(series["traffic_policy_requests_total"] <= 2 * choices, "{series:?}");
-    assert!(
-        series["traffic_policy_responses_total"] <= choices
-            && series["traffic_policy_responses_total"] > choices * 9 / 10
-    );
+    assert_eq!(series["traffic_policy_responses_total"], 2 * (choices + 1));
+    assert_eq!(series["traffic_policy_misrouted_total"], ENDPOINTS + 1);
     assert_eq!(series["traffic_policy_policy_info"], 1);
     let page = envoy.admin("/stats/prometheus").await.unwrap();
     assert!(!page.contains("client-"), "a client's value is in a series");
