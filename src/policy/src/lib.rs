@@ -83,5 +83,5 @@ pub use policy::{Cohort, Endpoint, Plan, Policy};
 pub use property::{As, Property};
 pub use request::Request;
 pub use source::Source;
-pub use status::StatusClass;
+pub use status::{StatusClass, is_grpc};
 pub use traffic::{Backend, Traffic};

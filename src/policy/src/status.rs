@@ -52,6 +52,11 @@ impl StatusClass {
     }
 }
 
+/// Whether a content type is that of a gRPC call, gRPC-Web included.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

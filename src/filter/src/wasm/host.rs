@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use policy::is_grpc;
 use policy::metrics::Kind;
 use policy::shadow::Refusal;
 use proxy_wasm::hostcalls;
@@ -20,7 +21,7 @@ pub(super) struct CurrentRequest;
 
 impl Reader for CurrentRequest {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+        value(MapType::HttpRequestHeaders, name)
     }
 
     fn headers(&self) -> Vec<(String, Vec<u8>)> {
@@ -61,19 +62,19 @@ pub(super) fn add_response_header(name: &str, value: &str) {
 /// The gRPC status of a response without a body; `None` if it is no gRPC. In the response-header
 /// phase only.
 pub(super) fn grpc_status_of_headers() -> Option<Vec<u8>> {
-    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, GRPC_STATUS).ok().flatten()?;
+    let status = value(MapType::HttpResponseHeaders, GRPC_STATUS)?;
     grpc_content_type().map(|_| status)
 }
 
 /// The gRPC status in the trailers of a response. In the response-trailer phase only.
 pub(super) fn grpc_status_of_trailers() -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, GRPC_STATUS).ok().flatten()
+    value(MapType::HttpResponseTrailers, GRPC_STATUS)
 }
 
 /// The content type of the response, if it is one of gRPC. In the response-header phase and in
 /// `on_log` only.
 pub(super) fn grpc_content_type() -> Option<Vec<u8>> {
-    let content_type = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, "content-type").ok().flatten();
+    let content_type = value(MapType::HttpResponseHeaders, "content-type");
     content_type.filter(|value| is_grpc(value))
 }
 
@@ -84,7 +85,7 @@ pub(super) fn is_grpc_web(content_type: &[u8]) -> bool {
 
 /// Whether the client ended the request. In `on_log` only.
 pub(super) fn was_cancelled() -> bool {
-    let details = property(vec!["response", "code_details"]).unwrap_or_default();
+    let details = code_details();
     details.starts_with(b"downstream_") || details.ends_with(b".remote_reset")
 }
 
@@ -97,7 +98,7 @@ pub(super) fn was_forwarded() -> bool {
 /// Whether Envoy redirected the request internally: it then begins again as a new request, with the
 /// same headers, changed. In `on_log` only.
 pub(super) fn was_redirected() -> bool {
-    property(vec!["response", "code_details"]).is_some_and(|details| details == b"internal_redirect")
+    code_details() == b"internal_redirect"
 }
 
 /// Whether the request went to another cluster than `cluster`. One that went to none did not. In
@@ -168,7 +169,7 @@ pub(super) fn dispatch(
 /// A header of the answer to a callout. In `on_http_call_response` only, and only if the answer has
 /// headers.
 pub(super) fn callout_header(name: &str) -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
+    value(MapType::HttpCallResponseHeaders, name)
 }
 
 /// The gRPC status of the answer to a callout, empty if it has none; `None` if the answer is no gRPC,
@@ -176,8 +177,7 @@ pub(super) fn callout_header(name: &str) -> Option<Vec<u8>> {
 /// headers.
 pub(super) fn callout_grpc_status(has_trailers: bool) -> Option<Vec<u8>> {
     let content_type = callout_header("content-type").filter(|value| is_grpc(value))?;
-    let of_trailers = has_trailers
-        .then(|| hostcalls::get_map_value_bytes(MapType::HttpCallResponseTrailers, GRPC_STATUS).ok().flatten());
+    let of_trailers = has_trailers.then(|| value(MapType::HttpCallResponseTrailers, GRPC_STATUS));
     let status = of_trailers.flatten().or_else(|| callout_header(GRPC_STATUS));
     status.or_else(|| (!is_grpc_web(&content_type)).then(Vec::new))
 }
@@ -222,9 +222,14 @@ pub(super) fn record(metric: MetricId, value: u64) {
     report("record", hostcalls::record_metric(metric.0, value));
 }
 
-/// Whether this content type is one of gRPC.
-fn is_grpc(content_type: &[u8]) -> bool {
-    content_type.starts_with(b"application/grpc")
+/// How the response came about, in Envoy's words. In `on_log` only.
+fn code_details() -> Vec<u8> {
+    property(vec!["response", "code_details"]).unwrap_or_default()
+}
+
+/// The first value of a header or trailer.
+fn value(map: MapType, name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(map, name).ok().flatten()
 }
 
 fn property(path: Vec<&str>) -> Option<Vec<u8>> {

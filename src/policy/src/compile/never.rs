@@ -5,6 +5,7 @@ use crate::config::{
     ValueFields,
 };
 use crate::finding::{Finding, Kind, Warnings};
+use crate::matching::is_under;
 use crate::place::At;
 
 /// A warning for each condition that can never hold.
@@ -19,12 +20,12 @@ pub(super) fn warnings(config: &PolicyConfig) -> Vec<Finding> {
 
 struct Never(Warnings);
 
-/// A string that no value of a request contains, or starts or ends with.
+/// Why no value of a request is as a condition wants it, and the remedy.
 type Impossible = (&'static str, &'static str);
 
 /// What an endpoint, or an alternative of a match, asks of the path and the method. All of it must
 /// hold.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     paths: [Option<Literal<'a>>; 2],
     methods: [Option<&'a [String]>; 2],
@@ -174,9 +175,6 @@ impl<'a> Literal<'a> {
 
     /// Whether no path obeys both.
     fn excludes(self, other: Literal<'_>) -> bool {
-        let is_under = |path: &str, prefix: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         match (self, other) {
             (Self::Exact(a), Literal::Exact(b)) => a != b,
             (Self::Prefix(prefix), Literal::Exact(path)) => !is_under(path, prefix),

@@ -13,7 +13,7 @@ pub use answers::Conditions;
 pub(crate) use answers::Number;
 pub(crate) use cidr::Cidr;
 pub(crate) use host::HostPattern;
-pub(crate) use path::PathRule;
+pub(crate) use path::{PathRule, is_under};
 pub(crate) use regex::{Regex, Work};
 pub(crate) use text::{Kind, Text};
 pub(crate) use tried::Tried;

@@ -44,13 +44,16 @@ impl PathRule {
     /// Whether every path that `narrow` takes obeys this rule.
     pub(crate) fn covers(&self, narrow: &Self) -> bool {
         match (self, narrow) {
-            (Self::Prefix(prefix), Self::Prefix(narrow)) => {
-                narrow.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
+            (Self::Prefix(prefix), Self::Prefix(narrow)) => is_under(narrow, prefix),
             (Self::Prefix(_), Self::Text(narrow)) => narrow.as_exact().is_some_and(|path| self.matches(path)),
             _ => self == narrow,
         }
     }
+}
+
+/// Whether `path` is `prefix`, which has no trailing `/`, or below it.
+pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for PathRule {

@@ -2,6 +2,7 @@
 
 use super::outcome::Skip;
 use super::target::{Callout, Shadow};
+use crate::status::is_grpc;
 
 /// The header that marks a copy. Its value is the name of the shadow's backend. A request with this
 /// header is never copied.
@@ -24,8 +25,7 @@ impl Original {
     /// # Errors
     /// [`Skip::NotUtf8`] if the method, path or authority can't be copied.
     pub fn new(request: Vec<(String, Vec<u8>)>, is_internal: impl Fn(&str) -> bool) -> Result<Self, Skip> {
-        let is_grpc =
-            request.iter().any(|(name, value)| name == "content-type" && value.starts_with(b"application/grpc"));
+        let is_grpc = request.iter().any(|(name, value)| name == "content-type" && is_grpc(value));
         let mut original = Self { headers: Vec::with_capacity(request.len()), is_grpc, omitted: 0 };
         for (name, value) in request {
             // gRPC requires it. Its only possible value is `trailers`.

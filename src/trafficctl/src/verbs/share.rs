@@ -24,7 +24,8 @@ pub enum ShareOrFile {
     File(PathBuf),
 }
 
-const EXPECTED: &str = "write BACKEND=SHARE, as in model-v1=0.9 or model-v1=90%";
+/// How a share is written.
+pub const EXPECTED: &str = "write BACKEND=SHARE, as in model-v1=0.9 or model-v1=90%";
 
 impl FromStr for Share {
     type Err = String;

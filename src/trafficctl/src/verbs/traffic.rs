@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::edit::edit;
 use super::lookup::{list_backends, plan, require_backends};
-use super::share::{ShareOrFile, split, traffic};
+use super::share::{EXPECTED, ShareOrFile, split, traffic};
 use super::target::EditTarget;
 use super::word::name;
 use crate::document::change::Change;
@@ -37,7 +37,7 @@ pub fn set(arguments: &Set) -> Result<(), Error> {
     let Set { endpoint, words, cohort, target } = arguments;
     let (shares, operand) = split(words)?;
     if shares.is_empty() {
-        return Err(Error::Usage("no share: write BACKEND=SHARE, as in model-v1=0.9 or model-v1=90%".to_owned()));
+        return Err(Error::Usage(format!("no share: {EXPECTED}")));
     }
     edit(target, operand, |policy| {
         let place = plan(policy, endpoint, cohort.as_deref())?.member("traffic");
