@@ -8,7 +8,7 @@ KUBERNETES_MODELS := istio@3.0.1 envoy-gateway@2.0.0 gateway-api@2.0.0
 KUBERNETES_VERSION := 1.34.4
 ISTIO_VERSION := v0.0.0-20260827124520-eed52ebb66ad
 MESH_PACKAGES := docker-registry skopeo libgpgme11 libassuan0 iptables libip4tc2 libip6tc2 libmnl0 \
-	libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libxtables12
+	libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libxtables12 iproute2 libbpf1 libbsd0 libelf1 libmd0
 KUBERNETES_FLAGS := $(addprefix -X=k8s.io/component-base/version.,gitVersion=v$(KUBERNETES_VERSION) gitMajor=1 gitMinor=34)
 MESH := .tools/mesh
 VENV := .tools/venv

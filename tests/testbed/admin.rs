@@ -127,7 +127,8 @@ impl Envoy {
     }
 }
 
-/// The sum of all series of a metric that have all these labels, on a page in Prometheus' format.
+/// The sum of all series of a metric that have all these labels, on a page in Prometheus' format. As
+/// in Prometheus, an empty value stands for no such label.
 pub(crate) fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<u64> {
     let mut sum = 0.0;
     for line in page.lines() {
@@ -135,7 +136,11 @@ pub(crate) fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> anyhow::Re
         else {
             continue;
         };
-        if labels.iter().all(|(key, value)| series.contains(&format!("{key}=\"{value}\""))) {
+        let has = |(key, value): &(&str, &str)| match *value {
+            "" => !series.contains(&format!("{key}=\"")),
+            value => series.contains(&format!("{key}=\"{value}\"")),
+        };
+        if labels.iter().all(has) {
             // The sum of a histogram is not a whole number.
             sum += value.parse::<f64>()?.trunc();
         }

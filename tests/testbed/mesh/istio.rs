@@ -1,7 +1,7 @@
 //! Istio's control plane on a Kubernetes API.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,31 +27,32 @@ pub struct Istio {
     istiod: Program,
     /// The API that it reads.
     pub kubernetes: Kubernetes,
-    agents: u16,
+    agents: SocketAddr,
 }
 
 impl Istio {
-    /// Starts Kubernetes' API and the control plane.
+    /// Starts Kubernetes' API and the control plane, which agents reach at `address`.
     ///
     /// # Errors
     /// When a program is missing or does not come up.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub async fn start(address: Ipv4Addr) -> anyhow::Result<Self> {
         let kubernetes = Kubernetes::start().await?;
         let folder = kubernetes.folder();
         kubernetes.kubectl(&["create", "namespace", "istio-system"]).await?;
         fs::write(folder.join("mesh.yaml"), "trustDomain: cluster.local\n")?;
         let ports = Ports::find(5)?;
         let [grpc, agents, http, webhook, monitoring] = [0, 1, 2, 3, 4].map(|n| ports.nth(n));
-        let address = |port: u16| format!("127.0.0.1:{port}");
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let for_agents = SocketAddr::from((address, agents));
         let mut istiod = Command::new(tool("bin/pilot-discovery")?);
         istiod.current_dir(folder).arg("discovery").args(["--kubeconfig", "kubeconfig", "--meshConfig", "mesh.yaml"]);
-        istiod.args(["--grpcAddr", &address(grpc), "--secureGRPCAddr", &address(agents)]);
-        istiod.args(["--httpAddr", &address(http), "--httpsAddr", &address(webhook)]);
-        istiod.args(["--monitoringAddr", &address(monitoring), "--ctrlz_port", "0"]);
+        istiod.args(["--grpcAddr", &local(grpc), "--secureGRPCAddr", &for_agents.to_string()]);
+        istiod.args(["--httpAddr", &local(http), "--httpsAddr", &local(webhook)]);
+        istiod.args(["--monitoringAddr", &local(monitoring), "--ctrlz_port", "0"]);
         istiod.envs([
             ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
             ("PILOT_ENABLE_ALPN_FILTER", "false"),
-            // Agents and the webhook's client reach it by this name.
+            // The name in its certificate.
             ("ISTIOD_CUSTOM_HOST", "localhost"),
             ("INJECT_ENABLED", "false"),
             ("POD_NAMESPACE", "istio-system"),
@@ -61,16 +62,19 @@ impl Istio {
         let client = Client::new(SocketAddr::from(([127, 0, 0, 1], http)), Http::V1);
         let is_ready = async || client.get("/ready", &[]).await.is_ok_and(|answer| answer.status() == 200);
         wait_for(PATIENCE, "istiod is ready", is_ready).await.with_context(|| istiod.log())?;
-        let istio = Self { istiod, kubernetes, agents };
+        let istio = Self { istiod, kubernetes, agents: for_agents };
         let certificate = istio.root_certificate().await?;
         istio.kubernetes.apply(&webhook_of(webhook, &certificate).to_string()).await?;
         istio.wait_for_webhook().await?;
         Ok(istio)
     }
 
-    /// The port for agents.
-    pub(super) fn port(&self) -> u16 {
-        self.agents
+    /// The environment and the configuration with which an agent finds the control plane.
+    pub(super) fn of_agent(&self, configuration: &mut Value) -> [(&'static str, String); 2] {
+        if let Some(members) = configuration.as_object_mut() {
+            members.insert("discoveryAddress".to_owned(), json!(self.agents.to_string()));
+        }
+        [("ISTIOD_SAN", "localhost".to_owned()), ("PROXY_CONFIG", configuration.to_string())]
     }
 
     /// What the control plane has logged so far.

@@ -35,7 +35,7 @@ impl Kubernetes {
         let ports = Ports::find(3)?;
         let etcd_url = format!("http://127.0.0.1:{}", ports.nth(0));
         let mut etcd = std::process::Command::new(tool("bin/etcd")?);
-        etcd.arg("--data-dir").arg(path.join("etcd")).arg("--unsafe-no-fsync");
+        etcd.arg("--data-dir").arg(path.join("etcd")).args(["--unsafe-no-fsync", "--log-level", "error"]);
         etcd.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
         etcd.args(["--listen-peer-urls", &format!("http://127.0.0.1:{}", ports.nth(1))]);
         let etcd = Program::start("etcd", path, &mut etcd)?;
