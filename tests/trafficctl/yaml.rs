@@ -170,7 +170,8 @@ fn an_edit_and_a_rendered_file_quote_what_kubernetes_would_read_differently() {
             desk.ok(&format!("set-traffic e a=0.5 {name}=0.5"));
             let is_quoted = ['"', '\''].iter().any(|quote| desk.text().contains(&format!("{quote}{name}{quote}: 0.5")));
             assert!(is_quoted, "{}", desk.text());
-            let rendered = desk.put("istio.yaml", desk.ok(&format!("render istio {}", desk.file())));
+            let rendered =
+                desk.put("istio.yaml", desk.ok(&format!("render istio --all-hosts --port 80 {}", desk.file())));
             assert_eq!(desk.json(["check", "--json", &rendered])["errors"], 0, "{name}");
         }
     }
