@@ -8,6 +8,7 @@ pub mod edit;
 pub mod embedded;
 pub mod file;
 mod flow;
+pub mod istio_cluster;
 pub mod lines;
 mod link;
 mod lock;
