@@ -14,6 +14,7 @@ mod mirrors;
 mod render;
 mod schema;
 mod screen;
+mod services;
 mod status;
 mod store;
 mod top;

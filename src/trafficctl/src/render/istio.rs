@@ -62,9 +62,12 @@ enum Routes {
 /// a cluster for each backend.
 ///
 /// # Errors
-/// [`Error::Usage`] without hosts, [`Error::Wrong`] if the policy takes requests of other hosts, or
+/// [`Error::Usage`] without hosts or for an option without effect, [`Error::Wrong`] if the policy takes requests of other hosts, or
 /// if its name or a backend can't be in Istio.
 pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error> {
+    if arguments.routes == Routes::EnvoyFilter && !arguments.addresses.clusters.is_empty() {
+        return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));
+    }
     arguments.scope.check(document)?;
     let mut document = document.clone();
     if arguments.routes == Routes::EnvoyFilter || arguments.services.are_given() {
@@ -86,11 +89,8 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
     let name = object_name(document);
     let mut objects = vec![wasm_plugin(&name, deployment, proxies, plugin, document)?];
     match arguments.routes {
-        Routes::EnvoyFilter if addresses.clusters.is_empty() => {
-            objects.push(envoy_filter(policy, &Patch { name: &name, deployment, proxies, scope, options: route })?);
-        }
         Routes::EnvoyFilter => {
-            return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));
+            objects.push(envoy_filter(policy, &Patch { name: &name, deployment, proxies, scope, options: route })?);
         }
         Routes::VirtualService => {
             let instead = "use \"via\": \"callout\", or --routes envoy-filter";
