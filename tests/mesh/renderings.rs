@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use testbed::backend::{Backend, named};
+use testbed::backend::Backend;
 use testbed::bootstrap::{http_filters, metadata_header, trust_source_and_metadata};
 use testbed::cases::{self, Table};
 use testbed::client::{Http, served_by};
@@ -32,6 +32,11 @@ async fn the_shipped_files_are_taken_by_the_api_server_and_the_control_plane() {
     }
 }
 
+/// The Service of a cluster of the tables.
+fn service(cluster: &str) -> String {
+    cluster.replace(['|', '.'], "-")
+}
+
 /// A service for each cluster of the tables; all other requests get 404.
 async fn services(mesh: &Mesh, names: &BTreeSet<String>) -> Vec<Backend> {
     let backends = Backend::start_all(names).await.unwrap();
@@ -40,12 +45,12 @@ async fn services(mesh: &Mesh, names: &BTreeSet<String>) -> Vec<Backend> {
         backend.remember();
         let port = json!({ "name": "http", "port": 8080, "targetPort": backend.address.port() });
         objects.push(json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": backend.name },
-            "spec": { "selector": { "app": backend.name }, "ports": [port] },
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service(&backend.name) },
+            "spec": { "selector": { "app": service(&backend.name) }, "ports": [port] },
         }));
         objects.push(json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": { "name": format!("of-{}", backend.name) },
-            "spec": { "address": "127.0.0.1", "labels": { "app": backend.name } },
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": { "name": format!("of-{}", service(&backend.name)) },
+            "spec": { "address": "127.0.0.1", "labels": { "app": service(&backend.name) } },
         }));
     }
     let server = json!({ "port": { "number": mesh.port, "name": "http", "protocol": "HTTP" }, "bind": "127.0.0.1", "hosts": ["*"] });
@@ -83,20 +88,26 @@ fn trust() -> Value {
 
 /// The policy of a table, whose explicit clusters are Istio's.
 fn in_mesh(table: &Table) -> Value {
-    let service = |name: &Value| json!(format!("outbound|8080||{}.default.svc.cluster.local", name.as_str().unwrap()));
+    let in_istio = |name: &Value| {
+        let service = service(name.as_str().unwrap());
+        json!(format!("outbound|8080||{service}.default.svc.cluster.local"))
+    };
     let mut policy = table.policy.clone();
     if let Some(cluster) = policy.get_mut("default_cluster") {
-        *cluster = service(cluster);
+        *cluster = in_istio(cluster);
     }
     for backend in
         policy.get_mut("backends").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut())
     {
         if let Some(cluster) = backend.get_mut("cluster") {
-            *cluster = service(cluster);
+            *cluster = in_istio(cluster);
         }
     }
     policy
 }
+
+/// Cases that are decided otherwise because Istio normalizes paths, and the backend that serves them.
+const NORMALIZED: [(&str, &str); 1] = [("match-paths.json: a path regex and a percent-encoded letter", "regex")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_decides_as_the_tables_say() {
@@ -124,7 +135,10 @@ async fn a_gateway_decides_as_the_tables_say() {
                 (None, Some(expected)) => {
                     assert!(served.is_some_and(|name| expected.backend.contains(name)), "{rule}: {answer:?}");
                 }
-                (None, None) => assert_eq!((served, answer.status().as_u16()), (None, 404), "{rule}"),
+                (None, None) => match NORMALIZED.iter().find(|(known, _)| *known == rule) {
+                    Some((_, backend)) => assert_eq!(served, Some(*backend), "{rule}"),
+                    None => assert_eq!((served, answer.status().as_u16()), (None, 404), "{rule}"),
+                },
             }
             requests += 1;
             let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
@@ -154,5 +168,4 @@ async fn a_gateway_decides_as_the_tables_say() {
     .unwrap();
     seen_copies.values_mut().for_each(|copies| copies.sort());
     assert_eq!(seen_copies, expected_copies);
-    let _ = named(&backends, "v1");
 }
