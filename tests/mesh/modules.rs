@@ -41,7 +41,7 @@ async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
     for (image, digest) in [
         (format!("{address}/traffic-policy:1"), &image),
         (format!("oci://{address}/artifact:1"), &artifact),
-        // The layer of the artifact is the module itself.
+        // The last layer of the artifact is the module itself.
         (format!("http://{address}/v2/artifact/blobs/sha256:{in_artifact}"), &in_artifact),
         (format!("file://{}", module.display()), &in_file),
     ] {

@@ -83,7 +83,7 @@ pub fn module_digest() -> anyhow::Result<String> {
     };
     let index = fs::read(layout.join("index.json")).context("run `make image`")?;
     let manifest = digest_at(&index, "/manifests/0/digest")?;
-    digest_at(&fs::read(layout.join("blobs/sha256").join(manifest))?, "/layers/0/digest")
+    digest_at(&fs::read(layout.join("blobs/sha256").join(manifest))?, "/layers/1/digest")
 }
 
 /// The SHA-256 of a file, as 64 digits.
