@@ -103,7 +103,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let written = file.only_policy()?.value.clone().unwrap_or_default();
     let document = match form {
         Form::Istio(arguments) => istio::resolved(arguments, &written)?,
-        _ => written,
+        Form::EnvoyGateway(_) => {
+            let kept = kubernetes::if_invalid(&written);
+            kubernetes::in_front(written, kept)
+        }
+        Form::Envoy(_) | Form::Json(_) | Form::Ecds(_) => written,
     };
     let text = match form {
         Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
