@@ -113,8 +113,9 @@ fn the_output_is_valid_with_each_option() {
     let rendered = desk.ok(&format!("render istio {} {host}", desk.file()));
     assert!(rendered.contains("name: \"ranker.example.com:443\"") || rendered.contains("name: ranker.example.com:443"));
     all.extend(objects(&rendered));
-    let of_gateway = objects(&desk.ok(&format!("render istio {} --routes virtual-service {host}", desk.file())));
-    assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["ingress"]));
+    let of_form = "--routes virtual-service --gateway-resource public --destination-rule";
+    let of_gateway = objects(&desk.ok(&format!("render istio {} {of_form} {host}", desk.file())));
+    assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["public"]));
     // The last route is for requests that the filter has not decided about.
     assert_eq!(of_gateway[1]["spec"]["http"].as_array().unwrap().len(), 3);
     assert_eq!(of_gateway[2]["spec"]["subsets"].as_array().unwrap().len(), 2);
@@ -153,7 +154,7 @@ fn options_without_a_use_are_refused() {
     let desk = Desk::with("mesh.json", MESH);
     for (options, words) in [
         ("istio --sidecar app=frontend", "--host <HOST:PORT>"),
-        ("istio --routes virtual-service", "--host <HOST:PORT>"),
+        ("istio --routes virtual-service", "--host for the hosts of the VirtualService"),
         ("istio --sha256 sha256:00", "64 hexadecimal digits"),
         ("envoy-gateway --phase authn", "unexpected argument '--phase' found"),
         ("envoy --sha256 00", "unexpected argument '--sha256' found"),

@@ -18,6 +18,7 @@ mod store;
 mod top;
 mod tour;
 mod users;
+mod virtual_service;
 mod wiring;
 mod yaml;
 

@@ -9,7 +9,7 @@ use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
 use super::kubernetes::{Deployment, documents, set, without_nulls};
 use super::mirror;
-use super::virtual_service::{Service, virtual_service};
+use super::virtual_service::{Options, Service};
 use crate::error::Error;
 use crate::verbs::target::Target;
 
@@ -32,13 +32,14 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "HOST:PORT",
-        value_parser = host_and_port,
-        required_if_eq("routes", "virtual-service")
+        value_parser = host_and_port
     )]
     host: Option<(String, u16)>,
     /// How routes follow the filter.
     #[arg(long, value_enum, default_value_t)]
     routes: Routes,
+    #[command(flatten)]
+    virtual_service: Options,
     #[command(flatten)]
     addresses: Addresses,
     /// The position of the filter in the chain. By default at the end, right before the router.
@@ -53,9 +54,11 @@ enum Routes {
     /// the proxy knows.
     #[default]
     EnvoyFilter,
-    /// A VirtualService with a route for each cluster, and DestinationRules for the subsets. It
-    /// uses only Istio's own API, but has to be rendered again for each new backend.
+    /// A VirtualService with a route for each cluster. It uses only Istio's own API, but has to be
+    /// rendered again for each new backend.
     VirtualService,
+    /// Only the WasmPlugin.
+    None,
 }
 
 /// The position of the filter in Istio's chain of filters.
@@ -91,34 +94,41 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// [`Error::Usage`] for an option without effect, [`Error::Wrong`] if the objects can't express the
 /// policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
-    let Arguments { deployment, gateway, sidecar, host, routes, addresses, .. } = arguments;
+    let Arguments { deployment, sidecar, host, routes, virtual_service, addresses, .. } = arguments;
     let clusters = clusters(policy, document);
     addresses.check(&clusters)?;
     let mut objects = vec![wasm_plugin(arguments, document)];
-    match (routes, host) {
-        (Routes::VirtualService, Some((host, _))) => {
-            let instead = "use \"via\": \"callout\", or --routes envoy-filter";
-            mirror::refuse(policy, "a VirtualService", instead)?;
-            addresses.refuse_schemes("Istio takes the protocol from the port of the Service, by its `appProtocol`")?;
-            let gateway = if sidecar.is_some() { "mesh" } else { gateway };
-            objects.extend(virtual_service(
-                policy,
-                &Service { deployment, clusters: &clusters, addresses, host, gateway },
-            )?);
+    if *routes == Routes::VirtualService {
+        let instead = "use \"via\": \"callout\", or --routes envoy-filter";
+        mirror::refuse(policy, "a VirtualService", instead)?;
+        addresses.refuse_schemes("Istio takes the protocol from the port of the Service, by its `appProtocol`")?;
+        let hosts = host.iter().map(|(host, _)| host.as_str()).collect();
+        let sidecar = sidecar.as_ref().map(|(label, value)| (label.as_str(), value.as_str()));
+        let service = Service { policy, document, name: None, addresses, hosts, sidecar };
+        if let Some(path) = &virtual_service.into {
+            return virtual_service.merged(path, &service);
         }
-        _ if !addresses.clusters.is_empty() => {
-            return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));
-        }
-        _ => {
-            let patch =
-                Patch { deployment, labels: arguments.labels(), is_sidecar: sidecar.is_some(), host: host.as_ref() };
-            objects.push(envoy_filter(policy, &patch)?);
-        }
+        objects.extend(virtual_service.objects(deployment, &service)?);
+        return documents(&objects);
+    }
+    if !addresses.clusters.is_empty() || virtual_service.are_used() {
+        let options = "--cluster, --into, --gateway-resource and --destination-rule";
+        return Err(Error::Usage(format!("{options} have an effect only with --routes virtual-service")));
+    }
+    if *routes == Routes::EnvoyFilter {
+        let patch =
+            Patch { deployment, labels: arguments.labels(), is_sidecar: sidecar.is_some(), host: host.as_ref() };
+        objects.push(envoy_filter(policy, &patch)?);
     }
     documents(&objects)
 }
 
 impl Arguments {
+    /// Whether the output has the policy in it.
+    pub fn has_policy(&self) -> bool {
+        self.virtual_service.into.is_none()
+    }
+
     /// The labels of the proxies.
     fn labels(&self) -> Value {
         match &self.sidecar {

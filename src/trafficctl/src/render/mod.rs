@@ -7,6 +7,8 @@ mod ecds;
 mod envoy;
 mod envoy_filter;
 mod envoy_gateway;
+mod followers;
+mod into;
 mod istio;
 mod json;
 mod kubernetes;
@@ -73,11 +75,12 @@ impl Form {
         matches!(self, Self::Istio(_) | Self::EnvoyGateway(_))
     }
 
-    /// Whether the configuration has the policy in it.
+    /// Whether the output has the policy in it.
     fn has_policy(&self) -> bool {
         match self {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
-            Self::Json(_) | Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
+            Self::Istio(arguments) => arguments.has_policy(),
+            Self::Json(_) | Self::Ecds(_) | Self::EnvoyGateway(_) => true,
         }
     }
 }
