@@ -282,7 +282,7 @@ fn patched_routes_of_istio_that_mirror_by_a_header_of_the_client_are_a_warning()
     let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "shadow": {
         "a": { "fraction": 0, "via": "mirror" } } }] });
     let desk = Desk::with("policy.json", policy.to_string());
-    let rendered = desk.ok(&format!("render istio {}", desk.file()));
+    let rendered = desk.ok(&format!("render istio --all-hosts --port 80 {}", desk.file()));
     let removal = "\n              - remove: x-traffic-mirror";
     assert_eq!(rendered.matches(removal).count(), 1, "{rendered}");
     let report = desk.json(["check", "--json", &desk.put("istio.yaml", rendered.replace(removal, ""))]);
@@ -304,7 +304,7 @@ fn a_shadow_that_no_route_mirrors_is_a_warning() {
     let expected = r#"endpoints[0].cohorts[0].shadow.a: no route mirrors by "x-mine": copies are counted as mirrored, and nothing sends them; add a mirror policy to the route, as `trafficctl render` does, or use "via": "callout""#;
     let ecds = desk.put("ecds.yaml", desk.ok(&format!("render ecds {}", desk.file())));
     let envoy = desk.put("envoy.yaml", desk.ok(&format!("render envoy {} --ecds ecds.yaml", desk.file())));
-    let istio = desk.put("istio.yaml", desk.ok(&format!("render istio {}", desk.file())));
+    let istio = desk.put("istio.yaml", desk.ok(&format!("render istio --all-hosts --port 80 {}", desk.file())));
     for file in [&ecds, &envoy, &istio] {
         assert_eq!(messages(&desk.json(["check", "--json", file])), Vec::<&str>::new(), "{file}");
     }

@@ -42,7 +42,7 @@ const COMMANDS: [&str; 25] = [
     "diff OTHER FILE --keys FILE",
     "render envoy FILE",
     "render ecds FILE",
-    "render istio FILE",
+    "render istio FILE --all-hosts --port 80",
     "render envoy-gateway FILE",
 ];
 
@@ -141,8 +141,11 @@ fn no_control_character_of_a_valid_policy_is_shown() {
 fn what_is_rendered_has_no_control_characters_and_the_same_policy() {
     let desk = Desk::with("policy.json", valid());
     let before: Value = serde_json::from_str(&valid()).unwrap();
-    for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
-        let rendered = desk.put("rendered.yaml", run(&desk, &["render", form, desk.file()]).stdout);
+    for form in ["envoy", "ecds", "istio --all-hosts --port 80", "envoy-gateway"] {
+        let rendered = desk.put(
+            "rendered.yaml",
+            run(&desk, &[&["render"], &form.split(' ').collect::<Vec<_>>()[..], &[desk.file()]].concat()).stdout,
+        );
         let list = |file: &str| {
             let ended = run(&desk, &["list", "--json", "-f", file]);
             assert_eq!(ended.status, Some(0), "{form}: {ended:?}");

@@ -8,6 +8,7 @@ mod edits;
 mod explain;
 mod files;
 mod hostile;
+mod istio;
 mod kubernetes;
 mod mirrors;
 mod render;

@@ -20,7 +20,7 @@ fn mirrored(fraction: f64) -> String {
 fn a_shadow_that_is_switched_off_keeps_its_mirror_policy_and_its_removal() {
     for fraction in [0.0, 0.5] {
         let desk = Desk::with("policy.json", mirrored(fraction));
-        for form in ["envoy", "istio"] {
+        for form in ["envoy", "istio --all-hosts --port 80"] {
             let rendered = desk.ok(&format!("render {form} {}", desk.file()));
             let [mirrors, removals] =
                 ["- cluster_header: x-mine", "- remove: x-mine"].map(|line| rendered.matches(line).count());
@@ -55,7 +55,7 @@ fn routes_that_can_not_mirror_by_a_header_are_refused() {
 #[test]
 fn a_mirror_header_that_needs_quotes_is_refused() {
     let desk = Desk::with("policy.json", mirrored(1.0).replace("x-mine", "x-%-mine"));
-    for form in ["envoy", "istio"] {
+    for form in ["envoy", "istio --all-hosts --port 80"] {
         let ended = desk.run(&format!("render {form} {}", desk.file()));
         assert_eq!(ended.status, Some(1), "{form}");
         assert!(ended.stderr.contains(r#"the header "x-%-mine" would need quotes"#), "{}", ended.stderr);
@@ -78,18 +78,18 @@ fn merge(value: &mut Value, patch: &Value) {
 /// Applies the EnvoyFilter of [`mirrored`] to a proxy without routing and removal.
 fn patch(bootstrap: &mut Value, fraction: f64) {
     let desk = Desk::with("policy.json", mirrored(fraction));
-    let rendered = desk.ok(&format!("render istio {}", desk.file()));
+    let rendered = desk.ok(&format!("render istio --all-hosts --port 80 {}", desk.file()));
     let filter: Value = serde_saphyr::from_str(rendered.split("---\n").nth(1).unwrap()).unwrap();
     let patches = filter["spec"]["configPatches"].as_array().unwrap();
-    *routes(bootstrap) = vec![json!({ "match": { "prefix": "/" }, "route": {} })];
-    merge(&mut routes(bootstrap)[0], &patches[0]["patch"]["value"]);
+    let own = json!({ "match": { "prefix": "/" }, "direct_response": { "status": 404 } });
+    *routes(bootstrap) = vec![patches[0]["patch"]["value"].clone(), own];
     let manager = connection_manager(bootstrap);
     manager.as_object_mut().unwrap().remove("early_header_mutation_extensions").unwrap();
-    merge(manager, &patches[1]["patch"]["value"]["typed_config"]);
+    merge(manager, &patches[2]["patch"]["value"]["typed_config"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_patched_routes_of_istio_mirror_and_keep_clients_from_it() {
+async fn the_inserted_route_of_istio_mirrors_and_keeps_clients_from_it() {
     let backends = Backend::start_all(["main", "copy", "secret"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
     let [on, off]: [fn(&mut Value); 2] = [|bootstrap| patch(bootstrap, 1.0), |bootstrap| patch(bootstrap, 0.0)];

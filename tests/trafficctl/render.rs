@@ -26,7 +26,7 @@ fn the_shipped_envoy_files_are_the_output_of_render() {
 #[test]
 fn each_form_contains_the_policy_that_it_was_made_from() {
     let policy: Value = serde_json::from_str(POLICY).unwrap();
-    for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
+    for form in ["envoy", "ecds", "istio --all-hosts --port 80", "envoy-gateway"] {
         let desk = Desk::with("policy.json", POLICY);
         let rendered = desk.ok(&format!("render {form} {}", desk.file()));
         let file = desk.put("rendered.yaml", rendered);
@@ -63,7 +63,8 @@ fn names_of_the_policy_are_in_their_places() {
         assert!(envoy.contains(expected), "{expected}:\n{envoy}");
     }
     assert!(!envoy.contains("x-traffic-cluster") && !envoy.contains("x-traffic-mirror"), "{envoy}");
-    let istio = desk.ok(&format!("render istio {} --namespace mesh --gateway ingress", desk.file()));
+    let istio =
+        desk.ok(&format!("render istio {} --namespace mesh --gateway ingress --all-hosts --port 80", desk.file()));
     assert!(
         istio.contains("cluster_header: x-where")
             && istio.contains("namespace: mesh")
@@ -136,7 +137,11 @@ fn an_option_without_effect_is_refused() {
     for (options, status, words) in [
         ("envoy --cluster model-v3=a:1", 1, "the policy names no cluster \"model-v3\": did you mean \"model-v1\"?"),
         ("envoy-gateway --cluster model-v1=10.0.0.1:1", 1, "the cluster \"model-v1\" is at an address"),
-        ("istio --cluster model-v1=a:1", 2, "--cluster has an effect only with --routes virtual-service"),
+        (
+            "istio --all-hosts --port 80 --cluster model-v1=a:1",
+            2,
+            "--cluster has an effect only with --routes virtual-service",
+        ),
         ("ecds --image a/b:1", 2, "unexpected argument '--image' found"),
         ("ecds --cluster model-v1=a:1", 2, "unexpected argument '--cluster' found"),
         ("envoy --namespace mesh", 2, "unexpected argument '--namespace' found"),

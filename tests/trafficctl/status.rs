@@ -17,7 +17,7 @@ const COMMANDS: [&str; 15] = [
     "diff FILE FILE",
     "render envoy FILE",
     "render ecds FILE",
-    "render istio FILE",
+    "render istio FILE --all-hosts --port 80",
     "render envoy-gateway FILE",
 ];
 

@@ -314,6 +314,6 @@ fn the_gateway_resource_is_not_the_label_of_the_proxies() {
     });
     assert_eq!(plugin["spec"]["selector"]["matchLabels"]["istio"], "ingress");
     assert_eq!(service["spec"]["gateways"], json!(["mesh/public", "inner"]));
-    let alone = desk.ok(&format!("render istio {} --routes none", desk.file()));
+    let alone = desk.ok(&format!("render istio {} --routes none --host ranker.example.com", desk.file()));
     assert!(alone.contains("kind: WasmPlugin") && !alone.contains("---"), "{alone}");
 }

@@ -167,10 +167,12 @@ fn an_edit_and_a_rendered_file_quote_what_kubernetes_would_read_differently() {
     for text in [plugin("{ a: 1 }"), block] {
         for name in ["1.10", "on", "0500", "1e3", "y", "12:30", "2026-01-31"] {
             let desk = Desk::with("plugin.yaml", &text);
+            desk.ok(&format!("create-backend {name} --cluster outbound|80||r.default.svc.cluster.local"));
             desk.ok(&format!("set-traffic e a=0.5 {name}=0.5"));
             let is_quoted = ['"', '\''].iter().any(|quote| desk.text().contains(&format!("{quote}{name}{quote}: 0.5")));
             assert!(is_quoted, "{}", desk.text());
-            let rendered = desk.put("istio.yaml", desk.ok(&format!("render istio {}", desk.file())));
+            let rendered =
+                desk.put("istio.yaml", desk.ok(&format!("render istio --all-hosts --port 80 {}", desk.file())));
             assert_eq!(desk.json(["check", "--json", &rendered])["errors"], 0, "{name}");
         }
     }
@@ -180,7 +182,7 @@ fn an_edit_and_a_rendered_file_quote_what_kubernetes_would_read_differently() {
 fn a_null_that_kubernetes_would_drop_is_a_warning_and_is_rendered_as_an_empty_list() {
     let policy = json!({ "endpoints": [{ "name": "e", "traffic": { "a": 1 }, "affinity": null }] });
     let desk = Desk::with("policy.json", policy.to_string());
-    for form in ["istio", "envoy-gateway"] {
+    for form in ["istio --all-hosts --port 80", "envoy-gateway"] {
         let rendered = desk.ok(&format!("render {form} {}", desk.file()));
         assert!(
             rendered.contains("affinity:") && rendered.contains("keys: []") && !rendered.contains("null"),

@@ -1,6 +1,11 @@
-//! The paths that an endpoint takes, as far as its document says them.
+//! The paths and hosts that an endpoint takes, as far as its document says them.
 
 use serde_json::Value;
+
+use super::outline::list;
+
+/// The attributes of Envoy that name the host of a request, or its route.
+const NAMES_OF_HOSTS: [[&str; 2]; 3] = [["xds", "virtual_host_name"], ["xds", "route_name"], ["request", "host"]];
 
 /// A path of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,4 +57,17 @@ pub fn hosts(endpoint: &Value) -> Option<Vec<&str>> {
     let hosts: Option<Vec<&Vec<Value>>> = matches.iter().map(|one| one.get("hosts")?.as_array()).collect();
     let hosts = hosts.filter(|hosts| !hosts.is_empty())?;
     Some(hosts.into_iter().flatten().filter_map(Value::as_str).collect())
+}
+
+/// Whether an endpoint takes only requests of hosts, virtual hosts or routes that it names.
+pub fn is_bound(endpoint: &Value) -> bool {
+    let matches = matches(endpoint);
+    let is_bound = |one: &Value| list(one, "hosts").next().is_some() || list(one, "properties").any(names_host);
+    !matches.is_empty() && matches.into_iter().all(is_bound)
+}
+
+/// Whether a property has to name the host or the route.
+fn names_host(property: &Value) -> bool {
+    let path: Vec<_> = list(property, "path").filter_map(Value::as_str).collect();
+    property.get("present").is_none() && NAMES_OF_HOSTS.iter().any(|name| path == name)
 }

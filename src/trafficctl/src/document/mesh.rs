@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::embedded::Form;
 use super::yaml;
 use crate::error::Error;
 use policy::Step;
@@ -90,6 +91,16 @@ impl Object {
     pub fn strings(&self, pointer: &str) -> Vec<&str> {
         let list = self.spec(pointer).and_then(Value::as_array).into_iter().flatten();
         list.filter_map(Value::as_str).collect()
+    }
+
+    /// The object in the form of a part of its file.
+    pub fn form(&self) -> Form {
+        Form::Value { document: self.document, steps: self.steps.clone() }
+    }
+
+    /// Whether a policy of the same file is within the object.
+    pub fn carries(&self, policy: &Form) -> bool {
+        matches!(policy, Form::Value { document, steps } if *document == self.document && steps.starts_with(&self.steps))
     }
 
     fn metadata(&self, name: &str) -> Option<&str> {

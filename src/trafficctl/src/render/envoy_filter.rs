@@ -1,48 +1,84 @@
-//! The EnvoyFilter that lets Istio's routes take the cluster from the routing header, and mirror by
-//! the mirror headers.
+//! The EnvoyFilter that inserts a route for the requests about which the filter has decided.
 
 use policy::Policy;
 use serde_json::{Value, json};
 
-use super::clusters::fallback;
+use super::inserted_route::{RouteOptions, route};
 use super::kubernetes::{Deployment, set};
 use super::mirror;
+use super::proxies::Proxies;
+use super::scope::{Host, Scope};
 use crate::error::Error;
 
-/// The proxies and routes that an EnvoyFilter patches.
+/// What an EnvoyFilter patches.
 pub struct Patch<'a> {
+    /// The name of the policy's objects, which is that of the route.
+    pub name: &'a str,
     /// The namespace.
     pub deployment: &'a Deployment,
-    /// The labels of the proxies.
-    pub labels: Value,
-    /// Whether the proxies are sidecars, rather than a gateway.
-    pub is_sidecar: bool,
-    /// The host whose routes are patched, with its port; `None` for all routes.
-    pub host: Option<&'a (String, u16)>,
+    /// The proxies.
+    pub proxies: &'a Proxies,
+    /// The hosts that get the route.
+    pub scope: &'a Scope,
+    /// The options of the route.
+    pub options: &'a RouteOptions,
 }
 
 /// Makes the EnvoyFilter.
 ///
+/// A request that has no routing header takes the host's own routes, as without the filter. Only the
+/// filter can set the header, since the connection manager removes what clients send.
+///
 /// # Errors
-/// [`Error::Wrong`] if the policy has no cluster for requests that bypass the filter, or a mirror
-/// header that Envoy's configuration can't have.
+/// [`Error::Wrong`] for a mirror header that Envoy's configuration can't have.
 pub fn envoy_filter(policy: &Policy, patch: &Patch<'_>) -> Result<Value, Error> {
-    let (header, fallback) = (&*policy.routing_header, fallback(policy)?);
-    let context = if patch.is_sidecar { "SIDECAR_OUTBOUND" } else { "GATEWAY" };
-    let mut routes = json!({ "context": context });
-    if let Some((host, port)) = patch.host {
-        set(&mut routes, "routeConfiguration", json!({ "vhost": { "name": format!("{host}:{port}") } }));
+    let context = patch.proxies.context();
+    let route = route(policy, patch.name, patch.options)?;
+    let insert = |host: Option<&Host>| {
+        let mut of_host = json!({ "context": context });
+        if let Some(host) = host {
+            set(&mut of_host, "routeConfiguration", json!({ "vhost": virtual_host(host) }));
+        }
+        let operation = json!({ "operation": "INSERT_FIRST", "value": route });
+        json!({ "applyTo": "HTTP_ROUTE", "match": of_host, "patch": operation })
+    };
+    let mut patches: Vec<Value> = patch.scope.hosts.iter().map(|host| insert(Some(host))).collect();
+    if patches.is_empty() {
+        patches.push(insert(None));
     }
+    // A host without the route does not see the header either.
+    let header = &*policy.routing_header;
+    patches.push(json!({
+        "applyTo": "ROUTE_CONFIGURATION",
+        "match": { "context": context },
+        "patch": { "operation": "MERGE", "value": { "request_headers_to_remove": [header] } },
+    }));
     let mirrors = mirror::headers(policy)?;
-    let mut route = json!({ "cluster_header": header });
-    if !mirrors.is_empty() {
-        set(&mut route, "request_mirror_policies", mirror::policies(&mirrors)?);
+    let headers: Vec<&str> = std::iter::once(header).chain(mirrors).collect();
+    patches.push(early_removal(context, &headers));
+    let mut spec = json!({});
+    patch.proxies.select(&mut spec, "workloadSelector", "labels");
+    set(&mut spec, "configPatches", json!(patches));
+    Ok(json!({
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": patch.deployment.metadata(&format!("{}-routes", patch.name)),
+        "spec": spec,
+    }))
+}
+
+/// The match of the virtual host that a host is in.
+fn virtual_host(host: &Host) -> Value {
+    match host.port {
+        // Istio names a virtual host by its first host and its port.
+        Some(_) => json!({ "name": host.to_string() }),
+        None => json!({ "domainName": host.name }),
     }
-    let overwrite = json!({ "append": {
-        "header": { "key": header, "value": fallback },
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    } });
-    let mutations: Vec<Value> = std::iter::once(overwrite).chain(mirror::removals(&mirrors)).collect();
+}
+
+/// The patch that removes what clients send in these headers, before anything reads them.
+fn early_removal(context: &str, headers: &[&str]) -> Value {
+    let mutations: Vec<Value> = mirror::removals(headers).collect();
     let early = json!({
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
@@ -53,29 +89,11 @@ pub fn envoy_filter(policy: &Policy, patch: &Patch<'_>) -> Result<Value, Error> 
     let manager =
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     let filter = json!({ "name": "envoy.filters.network.http_connection_manager" });
-    Ok(json!({
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": "EnvoyFilter",
-        "metadata": patch.deployment.metadata("traffic-policy-routes"),
-        "spec": {
-            "workloadSelector": { "labels": patch.labels },
-            "configPatches": [
-                {
-                    "applyTo": "HTTP_ROUTE",
-                    "match": routes,
-                    "patch": { "operation": "MERGE", "value": {
-                        "route": route,
-                        "request_headers_to_remove": [header],
-                    } },
-                },
-                {
-                    "applyTo": "NETWORK_FILTER",
-                    "match": { "context": context, "listener": { "filterChain": { "filter": filter } } },
-                    "patch": { "operation": "MERGE", "value": {
-                        "typed_config": { "@type": manager, "early_header_mutation_extensions": [early] },
-                    } },
-                },
-            ],
-        },
-    }))
+    json!({
+        "applyTo": "NETWORK_FILTER",
+        "match": { "context": context, "listener": { "filterChain": { "filter": filter } } },
+        "patch": { "operation": "MERGE", "value": {
+            "typed_config": { "@type": manager, "early_header_mutation_extensions": [early] },
+        } },
+    })
 }

@@ -14,7 +14,7 @@ use crate::document::mesh::{self, Object};
 use crate::document::mesh_route::{MeshRoute, is_same_host, routes};
 use crate::document::outline::list;
 use crate::error::Error;
-use crate::terminal::{NOTE, complain};
+use crate::terminal::note;
 use policy::Step;
 
 /// The comment above the routes.
@@ -113,7 +113,7 @@ impl Merged {
                     route.words(),
                     object.words()
                 );
-                complain(NOTE, "note", &message);
+                note(&message);
             }
             let label = if route.name().is_empty() { (n + 1).to_string() } else { route.name().to_owned() };
             let matches = if route.matches.is_empty() {

@@ -8,15 +8,24 @@ mod envoy;
 mod envoy_filter;
 mod envoy_gateway;
 mod followers;
+mod inserted_route;
 mod into;
 mod istio;
 mod json;
 mod kubernetes;
 mod mirror;
+mod policy_name;
+mod proxies;
+mod scope;
+mod services;
 mod template;
 mod virtual_service;
+mod wasm_plugin;
 
 use std::path::Path;
+
+use policy::{Policy, Refused};
+use serde_json::Value;
 
 use crate::document::file::PolicyFile;
 use crate::error::Error;
@@ -49,8 +58,11 @@ enum Form {
     Ecds(ecds::Arguments),
     /// Render an Istio WasmPlugin, and the objects that let routes follow the filter.
     #[command(after_help = "Examples:
-  trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway | kubectl apply -f -
-  trafficctl render istio policy.json --sidecar app=frontend --host ranker.prod.svc.cluster.local:8080")]
+  trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway \
+    --host ranker.example.com --port 8080 --service-namespace prod | kubectl apply -f -
+  trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local
+  trafficctl render istio policy.json --routes virtual-service --into ranker-routes.yaml   # without an EnvoyFilter
+  trafficctl render istio policy.json --routes none --host ranker.example.com              # and its WasmPlugin")]
     Istio(istio::Arguments),
     /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
     /// filter.
@@ -93,12 +105,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = &arguments.form;
     let file = PolicyFile::read(form.target().file()?)?;
     let policy = source_policy(&file)?;
-    let document = file.only_policy()?.value.clone().unwrap_or_default();
+    let written = file.only_policy()?.value.clone().unwrap_or_default();
+    let document = match form {
+        Form::Istio(arguments) => istio::resolved(arguments, &written)?,
+        _ => written,
+    };
     let text = match form {
         Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
         Form::Json(_) => json::text_of(&file),
         Form::Ecds(arguments) => ecds::render(arguments, &file),
-        Form::Istio(arguments) => istio::render(arguments, policy, &document),
+        Form::Istio(arguments) => istio::render(arguments, &compiled(&document)?, &document),
         Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
     }?;
     if form.has_policy() {
@@ -110,4 +126,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     print_document(&text);
     Ok(())
+}
+
+/// The policy of a document that was changed for its proxy.
+fn compiled(document: &Value) -> Result<Policy, Error> {
+    match Policy::from_json(document.to_string().as_bytes()) {
+        Ok(parsed) => Ok(parsed.policy),
+        Err(Refused(findings)) => {
+            let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            Err(Error::Wrong(format!("the policy would be refused: {}", findings.join("; "))))
+        }
+    }
 }

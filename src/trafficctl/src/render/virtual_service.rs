@@ -11,9 +11,13 @@ use super::address::Addresses;
 use super::clusters::{clusters, fallback};
 use super::followers::{Followers, Reach, destination};
 use super::into;
-use super::kubernetes::Deployment;
+use super::kubernetes::{Deployment, documents};
+use super::mirror;
+use super::policy_name::object_name;
+use super::proxies::Proxies;
+use super::scope::Host;
 use crate::error::Error;
-use crate::terminal::{NOTE, complain};
+use crate::terminal::note;
 
 /// The options of the VirtualService form.
 #[derive(clap::Args)]
@@ -39,14 +43,12 @@ pub struct Service<'a> {
     pub policy: &'a Policy,
     /// Its JSON.
     pub document: &'a Value,
-    /// Its name, if it has one.
-    pub name: Option<&'a str>,
     /// The addresses of the clusters.
     pub addresses: &'a Addresses,
-    /// The hosts, without ports.
-    pub hosts: Vec<&'a str>,
-    /// The label of the workloads whose sidecars have the filter; `None` for a gateway.
-    pub sidecar: Option<(&'a str, &'a str)>,
+    /// The hosts.
+    pub hosts: &'a [Host],
+    /// The proxies with the filter.
+    pub proxies: &'a Proxies,
 }
 
 impl Options {
@@ -55,30 +57,47 @@ impl Options {
         self.into.is_some() || self.destination_rule || !self.gateway_resource.is_empty()
     }
 
-    /// The file of [`Options::into`] with the routes of the policy.
-    ///
-    /// # Errors
-    /// See [`into::merged`].
-    pub fn merged(&self, path: &std::path::Path, service: &Service<'_>) -> Result<String, Error> {
-        into::merged(path, service.document, &service.hosts, &self.followers(service)?)
-    }
-
-    /// The objects: a VirtualService for hosts that have none, and DestinationRules if asked for.
+    /// Renders the file of [`Options::into`] with the routes of the policy. Without it, `plugin`,
+    /// which carries the policy, and a VirtualService for hosts that have none.
     ///
     /// # Errors
     /// [`Error::Usage`] without a host, or a Gateway resource for a gateway; [`Error::Wrong`] if a
-    /// cluster has an IP address, or if the policy has no cluster for requests that bypass the
-    /// filter.
-    pub fn objects(&self, deployment: &Deployment, service: &Service<'_>) -> Result<Vec<Value>, Error> {
+    /// VirtualService can't express the policy, and the errors of [`into::merged`].
+    pub fn render(&self, deployment: &Deployment, service: &Service<'_>, plugin: Value) -> Result<String, Error> {
+        let instead = "use \"via\": \"callout\", or --routes envoy-filter";
+        mirror::refuse(service.policy, "a VirtualService", instead)?;
+        let protocol = "Istio takes the protocol from the port of the Service, by its `appProtocol`";
+        service.addresses.refuse_schemes(protocol)?;
+        if service.proxies.resource.is_some() {
+            return Err(Error::Usage(
+                "--target has no effect with --routes virtual-service, whose gateways are Istio's".to_owned(),
+            ));
+        }
+        let hosts: Vec<_> = service.hosts.iter().map(|host| host.name.as_str()).collect();
+        let followers = self.followers(service)?;
+        if let Some(path) = &self.into {
+            return into::merged(path, service.document, &hosts, &followers);
+        }
+        let mut objects = vec![plugin];
+        objects.extend(self.objects(deployment, service, &hosts, &followers)?);
+        deployment.warn_of_default_namespace();
+        documents(&objects)
+    }
+
+    fn objects(
+        &self,
+        deployment: &Deployment,
+        service: &Service<'_>,
+        hosts: &[&str],
+        followers: &Followers<'_>,
+    ) -> Result<Vec<Value>, Error> {
         let needs = |option: &str| {
-            Err(Error::Usage(format!(
-                "--routes virtual-service needs {option}, or --into with the file of the team's own"
-            )))
+            let merge = "or --into with the file of the team's own";
+            Err(Error::Usage(format!("--routes virtual-service needs {option}, {merge}")))
         };
-        if service.hosts.is_empty() {
+        if hosts.is_empty() {
             return needs("--host for the hosts of the VirtualService");
         }
-        let followers = self.followers(service)?;
         let gateways = match &followers.reach {
             Reach::Sidecars(..) => vec!["mesh".to_owned()],
             Reach::Gateways(gateways) if gateways.is_empty() => {
@@ -106,10 +125,10 @@ impl Options {
         let virtual_service = json!({
             "apiVersion": "networking.istio.io/v1",
             "kind": "VirtualService",
-            "metadata": deployment.metadata(&object_name(service)),
-            "spec": { "hosts": service.hosts, "gateways": gateways, "http": routes },
+            "metadata": deployment.metadata(&object_name(service.document)),
+            "spec": { "hosts": hosts, "gateways": gateways, "http": routes },
         });
-        let subsets = subsets(&followers);
+        let subsets = subsets(followers);
         if !self.destination_rule {
             require_subsets(&subsets);
             return Ok(vec![virtual_service]);
@@ -119,18 +138,14 @@ impl Options {
     }
 
     fn followers<'a>(&self, service: &Service<'a>) -> Result<Followers<'a>, Error> {
-        let reach = match service.sidecar {
-            Some((label, value)) => Reach::Sidecars(label.to_owned(), value.to_owned()),
+        let reach = match &service.proxies.sidecar {
+            Some((label, value)) => Reach::Sidecars(label.clone(), value.clone()),
             None => Reach::Gateways(self.gateway_resource.clone()),
         };
         let clusters = clusters(service.policy, service.document);
-        Followers::new((service.name, &service.policy.routing_header), &clusters, service.addresses, reach)
+        let name = service.document.get("name").and_then(Value::as_str);
+        Followers::new((name, &service.policy.routing_header), &clusters, service.addresses, reach)
     }
-}
-
-/// The name of the objects.
-fn object_name(service: &Service<'_>) -> String {
-    service.name.map_or_else(|| "traffic-policy".to_owned(), |name| format!("traffic-policy-{name}"))
 }
 
 /// The subsets of each host.
@@ -153,7 +168,7 @@ fn require_subsets(subsets: &BTreeMap<&str, BTreeSet<&str>>) {
             "the DestinationRule of {host} must have the subsets {}; if the host has none, --destination-rule renders one",
             names.join(", ")
         );
-        complain(NOTE, "note", &message);
+        note(&message);
     }
 }
 
@@ -164,7 +179,7 @@ fn destination_rule(deployment: &Deployment, service: &Service<'_>, host: &str, 
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "DestinationRule",
-        "metadata": deployment.metadata(&format!("{}-{name}", object_name(service))),
+        "metadata": deployment.metadata(&format!("{}-{name}", object_name(service.document))),
         "spec": { "host": host, "subsets": subsets.iter().map(subset).collect::<Vec<_>>() },
     })
 }

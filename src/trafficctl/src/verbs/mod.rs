@@ -3,7 +3,7 @@
 pub mod backend;
 mod edit;
 pub mod endpoint;
-mod lookup;
+pub mod lookup;
 mod names;
 pub mod shadow;
 pub mod share;

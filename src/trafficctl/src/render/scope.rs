@@ -1,0 +1,237 @@
+//! The hosts whose requests a policy is about, and whether its endpoints keep to them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::document::outline::{list, name_of};
+use crate::error::Error;
+use crate::terminal::warn;
+
+/// The attributes of Envoy that name the host of a request, or its route.
+const NAMES_OF_HOSTS: [[&str; 2]; 3] = [["xds", "virtual_host_name"], ["xds", "route_name"], ["request", "host"]];
+
+/// The hosts on the command line.
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct Scope {
+    /// A host whose requests follow the filter; may be repeated: `ranker.example.com`, or for
+    /// sidecars `ranker.prod.svc.cluster.local`. It stands for all ports of the host, and for all
+    /// hosts of its VirtualService. With `HOST:PORT`, it stands for one port, and has to be the
+    /// first host of its VirtualService.
+    #[arg(id = "host", long = "host", value_name = "HOST[:PORT]")]
+    pub hosts: Vec<Host>,
+    /// The policy is about all hosts of the proxies. It decides about the requests of all teams that
+    /// share them, wherever its endpoints match.
+    #[arg(long, conflicts_with = "host")]
+    pub all_hosts: bool,
+}
+
+/// A host, perhaps with a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The name, in lower case, or a pattern such as `*.example.com`.
+    pub name: String,
+    /// The port; `None` for all.
+    pub port: Option<u16>,
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port.parse().map_err(|_| format!("{port:?} is not a port"))?)),
+            None => (text, None),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let rest = name.strip_prefix("*.").unwrap_or(name);
+        if name != "*" && (rest.is_empty() || !rest.chars().all(is_name)) {
+            return Err("write HOST or HOST:PORT, as in ranker.example.com or ranker.example.com:443".to_owned());
+        }
+        Ok(Self { name: name.to_ascii_lowercase(), port })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+impl Scope {
+    /// Checks that the policy keeps to the hosts. Warns of what has no effect, or takes more of
+    /// these hosts than the endpoints do. `document` is the policy's JSON.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without hosts, [`Error::Wrong`] for endpoints that take requests of every host of the proxy, and for a
+    /// default cluster that would.
+    pub fn check(&self, document: &Value) -> Result<(), Error> {
+        let has_default = document.get("default_cluster").is_some();
+        let first = match self.hosts.first() {
+            Some(first) => first,
+            None if !self.all_hosts => return Err(Error::Usage(NO_HOST.to_owned())),
+            None if has_default => return Err(Error::Wrong(EVERYTHING.to_owned())),
+            None => return Ok(()),
+        };
+        let unbound: Vec<_> = list(document, "endpoints").filter(|endpoint| !is_bound(endpoint)).collect();
+        if !unbound.is_empty() {
+            return Err(Error::Wrong(unbound_endpoints(&unbound, first)));
+        }
+        for endpoint in list(document, "endpoints") {
+            let hosts: Vec<_> = alternatives(endpoint).flat_map(hosts).collect();
+            if !hosts.is_empty() && !hosts.iter().any(|host| self.has(host)) {
+                warn(&format!(
+                    "the endpoint {:?} is for {}, none of which is a --host: its requests are counted, but no route \
+                     follows the filter",
+                    name_of(endpoint),
+                    hosts.join(", ")
+                ));
+            }
+        }
+        if has_default {
+            let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
+            warn(&format!(
+                "default_cluster takes all requests to {} that no endpoint takes, in place of the hosts' own routes, \
+                 redirects included: without it, they are served as before",
+                hosts.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether requests to `host`, as an endpoint writes it, can be among those of these hosts.
+    fn has(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts.iter().any(|known| overlap(&known.name, &host))
+    }
+}
+
+/// The error about a policy for no host.
+const NO_HOST: &str = "which hosts is the policy about? Name each with --host, as in --host ranker.example.com; \
+                       --all-hosts is for proxies that you share with nobody";
+
+/// The error about a default cluster for all hosts.
+const EVERYTHING: &str = "with --all-hosts, default_cluster takes every request of the proxies that no endpoint takes, \
+                          of all teams: remove it, and their own routes serve those requests; or name the hosts with \
+                          --host";
+
+/// The error about endpoints for every host.
+fn unbound_endpoints(endpoints: &[&Value], host: &Host) -> String {
+    let names: Vec<_> = endpoints.iter().take(5).map(|endpoint| format!("{:?}", name_of(endpoint))).collect();
+    let (subject, verb) = match endpoints.len() {
+        1 => (format!("the endpoint {}", names.join(", ")), "names"),
+        few if few <= names.len() => (format!("the endpoints {}", names.join(", ")), "name"),
+        many => (format!("{many} endpoints ({}, …)", names.join(", ")), "name"),
+    };
+    format!(
+        "{subject} {verb} no host, and the filter sees the requests of every host of the proxies: it would decide, \
+         count and copy those of other teams too. Write \"match\": {{\"hosts\": [{:?}]}} beside `route`, or name the \
+         route by the property [\"xds\", \"route_name\"]; --all-hosts is for proxies that you share with nobody",
+        host.name
+    )
+}
+
+/// Whether an endpoint takes only requests of hosts, virtual hosts or routes that it names.
+fn is_bound(endpoint: &Value) -> bool {
+    let mut alternatives = alternatives(endpoint).peekable();
+    alternatives.peek().is_some()
+        && alternatives.all(|conditions| hosts(conditions).next().is_some() || names_host(conditions))
+}
+
+/// The objects of an endpoint's match, one of which must hold.
+fn alternatives(endpoint: &Value) -> impl Iterator<Item = &Value> {
+    match endpoint.get("match") {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    }
+    .iter()
+}
+
+fn hosts(conditions: &Value) -> impl Iterator<Item = &str> {
+    list(conditions, "hosts").filter_map(Value::as_str)
+}
+
+/// Whether a property among the conditions names the host or the route.
+fn names_host(conditions: &Value) -> bool {
+    list(conditions, "properties").any(|property| {
+        let path: Vec<_> = list(property, "path").filter_map(Value::as_str).collect();
+        property.get("present").is_none() && NAMES_OF_HOSTS.iter().any(|name| path == name)
+    })
+}
+
+/// Whether a request can be for both hosts. Either may be a pattern, and a short name in a cluster
+/// is the start of a long one.
+fn overlap(a: &str, b: &str) -> bool {
+    let within =
+        |pattern: &str, host: &str| pattern == "*" || pattern.strip_prefix('*').is_some_and(|end| host.ends_with(end));
+    let is_short = |short: &str, long: &str| {
+        long.contains(".svc") && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'))
+    };
+    a == b || within(a, b) || within(b, a) || is_short(a, b) || is_short(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_host_has_a_port_or_stands_for_all() {
+        for (text, expected) in [
+            ("a.example", Ok(("a.example", None))),
+            ("A.example:443", Ok(("a.example", Some(443)))),
+            ("*.example", Ok(("*.example", None))),
+            ("*", Ok(("*", None))),
+            ("a.example:x", Err("\"x\" is not a port")),
+            ("https://a.example", Err("\"//a.example\" is not a port")),
+            ("a/b", Err("write HOST or HOST:PORT, as in ranker.example.com or ranker.example.com:443")),
+            ("*.", Err("write HOST or HOST:PORT, as in ranker.example.com or ranker.example.com:443")),
+        ] {
+            let host = |(name, port): (&str, _)| Host { name: name.to_owned(), port };
+            assert_eq!(text.parse(), expected.map(host).map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_bound_if_each_of_its_matches_names_a_host_or_a_route() {
+        let route = json!({ "path": ["xds", "route_name"], "exact": "rank" });
+        for (matching, expected) in [
+            (json!({ "hosts": ["a"] }), true),
+            (json!({ "hosts": [] }), false),
+            (json!({ "path": { "prefix": "/" } }), false),
+            (json!([{ "hosts": ["a"] }, { "path": { "prefix": "/" } }]), false),
+            (json!([{ "hosts": ["a"] }, { "properties": [route] }]), true),
+            (json!({ "properties": [{ "path": ["xds", "virtual_host_name"], "exact": "a:80" }] }), true),
+            (json!({ "properties": [{ "path": ["xds", "route_name"], "present": true }] }), false),
+            (json!({ "properties": [{ "path": ["xds", "cluster_name"], "exact": "a" }] }), false),
+            (json!([]), false),
+        ] {
+            assert_eq!(is_bound(&json!({ "match": matching })), expected, "{matching}");
+        }
+        assert!(!is_bound(&json!({ "route": "/" })));
+    }
+
+    #[test]
+    fn hosts_overlap_by_patterns_and_short_names() {
+        for (a, b, expected) in [
+            ("a.example", "a.example", true),
+            ("*.example", "a.example", true),
+            ("a.example", "*.example", true),
+            ("*", "a.example", true),
+            ("ranker.prod.svc.cluster.local", "ranker", true),
+            ("ranker.prod.svc.cluster.local", "ranker.prod", true),
+            ("ranker.prod.svc.cluster.local", "rank", false),
+            ("a.example", "a", false),
+            ("a.example", "b.example", false),
+        ] {
+            assert_eq!(overlap(a, b), expected, "{a} {b}");
+        }
+    }
+}
