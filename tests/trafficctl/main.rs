@@ -10,6 +10,7 @@ mod files;
 mod hostile;
 mod istio;
 mod kubernetes;
+mod mesh_wiring;
 mod mirrors;
 mod render;
 mod schema;

@@ -10,7 +10,7 @@ use crate::advice::{Advice, did_you_mean};
 use crate::document::endpoint_path::{hosts, paths};
 use crate::document::mesh::Object;
 use crate::document::mesh_route::{MeshRoute, is_same_host, routes};
-use crate::document::outline::{cluster_of, is_listed, list, members, mentions};
+use crate::document::outline::{cluster_of, list, members, mentions};
 use policy::{Finding, Kind, Place};
 
 /// Warns of each backend for which a VirtualService or HTTPRoutes with routes for others have none.
@@ -35,10 +35,6 @@ fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
     let all = values(&mut routes.iter());
     // The first place of each cluster without a route.
     let mut missing: BTreeMap<&str, Place> = BTreeMap::new();
-    let place_of = |backend: &str, here: Place| {
-        let listed = Place::root().member("backends").member(backend);
-        if is_listed(document, backend) { listed } else { here }
-    };
     for (n, endpoint) in list(document, "endpoints").enumerate().filter(|(_, endpoint)| is_for(endpoint, objects)) {
         let paths = paths(endpoint);
         let known = values(&mut routes.iter().filter(|route| route.may_take(paths.as_deref())));
@@ -54,7 +50,7 @@ fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
                 let cluster = cluster_of(document, backend);
                 if !known.contains(cluster) {
                     let here = place.member("traffic").member(backend);
-                    missing.entry(cluster).or_insert_with(|| place_of(backend, here));
+                    missing.entry(cluster).or_insert(here);
                 }
             }
         }
@@ -64,7 +60,7 @@ fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
     for (backend, _) in members(document, "backends").filter(|(backend, _)| !mentions.contains_key(backend.as_str())) {
         let cluster = cluster_of(document, backend);
         if !all.contains(cluster) {
-            missing.entry(cluster).or_insert_with(|| place_of(backend, Place::root()));
+            missing.entry(cluster).or_insert_with(|| Place::root().member("backends").member(backend));
         }
     }
     if let Some(default) = document.get("default_cluster").and_then(Value::as_str).filter(|name| !all.contains(*name)) {
