@@ -93,12 +93,19 @@ fn the_documents_explain_each_value_of_a_label() {
 
 #[test]
 fn envoy_extracts_each_label() {
-    let (envoy, istio) = (read("envoy/envoy.yaml").unwrap(), read("envoy/istio-stat-tags.yaml").unwrap());
+    let envoy = read("envoy/envoy.yaml").unwrap();
     for label in Label::ALL {
         let key = label.key();
         let tag = format!(r"- {{ tag_name: {key}, regex: '({key}=\.=(.*?);\.;)' }}");
         assert_eq!(envoy.matches(&tag).count(), 1, "{tag}");
     }
     let keys: Vec<_> = Label::ALL.into_iter().map(Label::key).collect();
-    assert!(istio.contains(&format!("extraStatTags: [{}]", keys.join(", "))), "{istio}");
+    for (form, tags) in [
+        ("helm", format!("extraStatTags: [{}]", keys.join(", "))),
+        ("istioctl", format!("extraStatTags: [{}]", keys.join(", "))),
+        ("patch", format!("sidecar.istio.io/extraStatTags: {}", keys.join(","))),
+    ] {
+        let istio = read(&format!("envoy/istio-stat-tags-{form}.yaml")).unwrap();
+        assert!(istio.contains(&tags), "{istio}");
+    }
 }

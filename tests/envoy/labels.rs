@@ -15,7 +15,7 @@ fn istio_has_the_same_labels_as_envoy() {
     let tags = read_yaml("envoy/envoy.yaml").unwrap()["stats_config"]["stats_tags"].clone();
     let tags = tags.as_array().unwrap();
     let names: BTreeSet<_> = tags.iter().map(|tag| tag["tag_name"].as_str().unwrap()).collect();
-    let istio = read_yaml("envoy/istio-stat-tags.yaml").unwrap();
+    let istio = read_yaml("envoy/istio-stat-tags-helm.yaml").unwrap();
     let of_istio = istio["meshConfig"]["defaultConfig"]["extraStatTags"].as_array().unwrap();
     assert_eq!(of_istio.iter().map(|name| name.as_str().unwrap()).collect::<BTreeSet<_>>(), names);
     // Istio makes the same regexes from the names.

@@ -218,8 +218,15 @@ fn a_backend_without_a_cluster_in_envoys_configuration_is_found() {
 }
 
 /// The shipped files that hold no policy.
-const WITHOUT_POLICY: [&str; 5] =
-    ["alerts.yaml", "dashboard.json", "istio-stat-tags.yaml", "mirror-policy.yaml", "policy.schema.json"];
+const WITHOUT_POLICY: [&str; 7] = [
+    "alerts.yaml",
+    "dashboard.json",
+    "istio-stat-tags-helm.yaml",
+    "istio-stat-tags-istioctl.yaml",
+    "istio-stat-tags-patch.yaml",
+    "mirror-policy.yaml",
+    "policy.schema.json",
+];
 
 #[test]
 fn the_shipped_files_have_no_warnings() {

@@ -145,7 +145,8 @@ async fn the_rendered_proxy_speaks_grpc_and_tls_to_host_names() {
 
 #[test]
 fn a_scheme_or_an_authority_without_effect_is_refused() {
-    let desk = Desk::with("policy.json", POLICY);
+    let desk =
+        Desk::with("policy.json", POLICY.replace("\"route\"", "\"match\": { \"hosts\": [\"h.example\"] }, \"route\""));
     for (options, status, words) in [
         ("envoy --cluster model-v1=grpc://a:1", 2, "unknown scheme \"grpc\": did you mean \"http2\"?"),
         (

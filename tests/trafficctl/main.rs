@@ -15,6 +15,7 @@ mod mirrors;
 mod render;
 mod schema;
 mod screen;
+mod services;
 mod status;
 mod store;
 mod top;

@@ -197,7 +197,7 @@ fn a_backend_that_gets_nothing_now_has_its_cluster_and_its_route() {
     let policy = json!({
         "backends": { "listed": {}, "renamed": { "cluster": "spare" } },
         "endpoints": [{
-            "name": "e", "traffic": { "a": 1, "b": 0 }, "shadow": { "s": 0, "o": { "fraction": 0, "timeout_ms": 9 } },
+            "name": "e", "match": { "hosts": ["e.example"] }, "traffic": { "a": 1, "b": 0 }, "shadow": { "s": 0, "o": { "fraction": 0, "timeout_ms": 9 } },
             "cohorts": [{ "name": "c", "match": {}, "traffic": { "d": 0, "a": 1 }, "shadow": { "t": 0 } }],
         }],
     });

@@ -12,7 +12,8 @@ use testbed::trafficctl::Trafficctl;
 use super::line::Command;
 
 /// The files that the reader has.
-const FILES: [(&str, &str); 3] = [("policy.json", POLICY), ("new-policy.json", POLICY), ("users.txt", "alice\nbob\n")];
+const FILES: [(&str, &str); 4] =
+    [("policy.json", POLICY), ("new-policy.json", POLICY), ("ranker.json", OF_ONE_HOST), ("users.txt", "alice\nbob\n")];
 
 const POLICY: &str = r#"{
   "endpoints": [
@@ -21,6 +22,17 @@ const POLICY: &str = r#"{
       "route": "/rank",
       "traffic": { "model-v1": 0.9, "model-v2": 0.1 },
       "shadow": { "model-v3": { "fraction": 0.5, "methods": ["GET"] } }
+    }
+  ]
+}
+"#;
+
+const OF_ONE_HOST: &str = r#"{
+  "endpoints": [
+    {
+      "name": "ranker",
+      "match": { "hosts": ["ranker.example.com"], "path": { "prefix": "/rank" } },
+      "traffic": { "ranker-v1": 0.9, "ranker-v2": 0.1 }
     }
   ]
 }

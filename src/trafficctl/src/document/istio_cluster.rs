@@ -42,6 +42,56 @@ impl fmt::Display for IstioCluster {
     }
 }
 
+/// How the clusters of a policy are named after its backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterForm {
+    /// A backend is a Service of its name.
+    Services {
+        /// The port of the Services.
+        port: u16,
+        /// What follows the name of a Service, with the dot.
+        domain: String,
+    },
+    /// A backend is a subset of one Service.
+    Subsets {
+        /// The port of the Service.
+        port: u16,
+        /// The full name of the Service.
+        host: String,
+        /// What stands in the name of a backend before that of its subset; often empty.
+        prefix: String,
+    },
+}
+
+impl ClusterForm {
+    /// The form of a backend's cluster; `None` if it has another.
+    pub fn of(backend: &str, cluster: &str) -> Option<Self> {
+        let IstioCluster { port, subset, host } = IstioCluster::parse(cluster)?;
+        if subset.is_empty() {
+            let domain = host.strip_prefix(backend).filter(|domain| domain.starts_with('.'))?;
+            return Some(Self::Services { port, domain: domain.to_owned() });
+        }
+        let prefix = backend.strip_suffix(&subset)?.to_owned();
+        Some(Self::Subsets { port, host, prefix })
+    }
+
+    /// The cluster of a backend in this form; `None` if its name does not fit.
+    pub fn cluster(&self, backend: &str) -> Option<String> {
+        let cluster = match self {
+            Self::Services { port, domain } => {
+                let host = is_service(backend).then(|| format!("{backend}{domain}"))?;
+                IstioCluster { port: *port, subset: String::new(), host }
+            }
+            Self::Subsets { port, host, prefix } => {
+                let subset =
+                    backend.strip_prefix(prefix).filter(|subset| !subset.is_empty() && !subset.contains('|'))?;
+                IstioCluster { port: *port, subset: subset.to_owned(), host: host.clone() }
+            }
+        };
+        Some(cluster.to_string())
+    }
+}
+
 /// Whether a Service can have this name: the label of a DNS name.
 pub fn is_service(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -76,6 +126,24 @@ mod tests {
             ("Outbound|8080||ranker.prod.svc", false),
         ] {
             assert_eq!(IstioCluster::is_known(cluster), expected, "{cluster}");
+        }
+    }
+
+    #[test]
+    fn a_new_cluster_is_named_as_another_is() {
+        for (backend, cluster, new, expected) in [
+            ("ranker-v1", "outbound|80||ranker-v1.a.svc.b", "ranker-v3", Some("outbound|80||ranker-v3.a.svc.b")),
+            ("ranker-v1", "outbound|80||ranker-v1.a.svc.b", "ranker_v3", None),
+            ("v1", "outbound|80|v1|ranker.a.svc.b", "v3", Some("outbound|80|v3|ranker.a.svc.b")),
+            ("ranker-v1", "outbound|80|v1|ranker.a.svc.b", "ranker-v3", Some("outbound|80|v3|ranker.a.svc.b")),
+            ("ranker-v1", "outbound|80|v1|ranker.a.svc.b", "v3", None),
+            ("ranker-v1", "outbound|80|v1|ranker.a.svc.b", "ranker-", None),
+            ("stable", "outbound|80|v1|ranker.a.svc.b", "v3", None),
+            ("stable", "outbound|80||ranker.a.svc.b", "v3", None),
+            ("stable", "stable", "v3", None),
+        ] {
+            let found = ClusterForm::of(backend, cluster).and_then(|form| form.cluster(new));
+            assert_eq!(found.as_deref(), expected, "{backend} {cluster} {new}");
         }
     }
 

@@ -72,10 +72,15 @@ impl Arguments {
 /// a cluster for each backend.
 ///
 /// # Errors
-/// [`Error::Usage`] without hosts, [`Error::Wrong`] if the policy takes requests of other hosts, or
-/// if its name or a backend can't be in Istio.
+/// [`Error::Usage`] without hosts or for an option without effect, [`Error::Wrong`] if the policy
+/// takes requests of other hosts, or if its name or a backend can't be in Istio.
 pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error> {
-    // The VirtualService has hosts of its own.
+    let are_of_service = !arguments.addresses.clusters.is_empty() || arguments.virtual_service.are_used();
+    if arguments.routes != Routes::VirtualService && are_of_service {
+        let options = "--cluster, --into, --gateway-resource and --destination-rule";
+        return Err(Error::Usage(format!("{options} have an effect only with --routes virtual-service")));
+    }
+    // The team's VirtualService has hosts of its own.
     if arguments.has_policy() || !arguments.scope.hosts.is_empty() {
         arguments.scope.check(document)?;
     }
@@ -100,10 +105,6 @@ pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Resul
     if arguments.routes == Routes::VirtualService {
         let service = Service { policy, document, addresses, hosts: &scope.hosts, proxies };
         return virtual_service.render(deployment, &service, plugin);
-    }
-    if !addresses.clusters.is_empty() || virtual_service.are_used() {
-        let options = "--cluster, --into, --gateway-resource and --destination-rule";
-        return Err(Error::Usage(format!("{options} have an effect only with --routes virtual-service")));
     }
     let mut objects = vec![plugin];
     if arguments.routes == Routes::EnvoyFilter {

@@ -68,15 +68,19 @@ impl Scope {
     /// these hosts than the endpoints do. `document` is the policy's JSON.
     ///
     /// # Errors
-    /// [`Error::Usage`] without hosts, [`Error::Wrong`] for endpoints that take requests of every host of the proxy, and for a
-    /// default cluster that would.
+    /// [`Error::Usage`] without hosts, [`Error::Wrong`] for endpoints that take requests of every host of
+    /// the proxies.
     pub fn check(&self, document: &Value) -> Result<(), Error> {
         let has_default = document.get("default_cluster").is_some();
         let first = match self.hosts.first() {
             Some(first) => first,
             None if !self.all_hosts => return Err(Error::Usage(NO_HOST.to_owned())),
-            None if has_default => return Err(Error::Wrong(EVERYTHING.to_owned())),
-            None => return Ok(()),
+            None => {
+                if has_default {
+                    warn_of_default("of these proxies");
+                }
+                return Ok(());
+            }
         };
         let unbound: Vec<_> = list(document, "endpoints").filter(|endpoint| !is_bound(endpoint)).collect();
         if !unbound.is_empty() {
@@ -95,11 +99,7 @@ impl Scope {
         }
         if has_default {
             let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
-            warn(&format!(
-                "default_cluster takes all requests to {} that no endpoint takes, in place of the hosts' own routes, \
-                 redirects included: without it, they are served as before",
-                hosts.join(", ")
-            ));
+            warn_of_default(&format!("to {}", hosts.join(", ")));
         }
         Ok(())
     }
@@ -115,10 +115,13 @@ impl Scope {
 const NO_HOST: &str = "which hosts is the policy about? Name each with --host, as in --host ranker.example.com; \
                        --all-hosts is for proxies that you share with nobody";
 
-/// The error about a default cluster for all hosts.
-const EVERYTHING: &str = "with --all-hosts, default_cluster takes every request of the proxies that no endpoint takes, \
-                          of all teams: remove it, and their own routes serve those requests; or name the hosts with \
-                          --host";
+/// Warns of a default cluster, which takes more than the endpoints do.
+fn warn_of_default(requests: &str) {
+    warn(&format!(
+        "default_cluster takes all requests {requests} that no endpoint takes, in place of the hosts' own routes, \
+         redirects included; without it, they are served as before"
+    ));
+}
 
 /// The error about endpoints for every host.
 fn unbound_endpoints(endpoints: &[&Value], host: &Host) -> String {

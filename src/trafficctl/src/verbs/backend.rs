@@ -1,6 +1,8 @@
 //! `create-backend` and `delete-backend`.
 
-use serde_json::json;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use super::edit::edit;
 use super::lookup::{backends, list_backends, unlist_backend};
@@ -8,7 +10,9 @@ use super::target::{EditTarget, Position};
 use super::word::name;
 use crate::advice::unknown;
 use crate::document::change::Change;
-use crate::document::outline::{Mention, is_listed, mentions};
+use crate::document::file::PolicyFile;
+use crate::document::istio_cluster::ClusterForm;
+use crate::document::outline::{Mention, cluster_of, is_listed, mentions};
 use crate::error::Error;
 
 /// The options of `create-backend`.
@@ -17,7 +21,8 @@ pub struct Create {
     /// The name of the new backend.
     #[arg(value_parser = name)]
     name: String,
-    /// Its Envoy cluster. By default the cluster with the backend's name.
+    /// Its Envoy cluster. By default the cluster with the backend's name; in a WasmPlugin, the
+    /// cluster that is named as those of the other backends are.
     #[arg(long)]
     cluster: Option<String>,
     #[command(flatten)]
@@ -44,12 +49,41 @@ pub struct Delete {
 /// See [`edit`].
 pub fn create(arguments: &Create) -> Result<(), Error> {
     let Create { name, cluster, position, target } = arguments;
+    let file = target.file(position.file())?;
+    // `edit` refuses standard input, without reading it.
+    let is_in_istio = cluster.is_none() && file != Path::new("-") && is_in_istio(file)?;
     edit(target, position.file(), |policy| {
         if is_listed(policy, name) {
             return Err(Error::Wrong(format!("the backend {name:?} is listed already")));
         }
+        let sibling = if is_in_istio { Some(like_the_others(policy, name)?) } else { None };
+        let cluster = cluster.clone().or(sibling);
         let backend = cluster.as_ref().map_or_else(|| json!({}), |cluster| json!({ "cluster": cluster }));
         Ok(list_backends(policy, [(name.clone(), backend)]))
+    })
+}
+
+/// Whether the only policy of a file is in a WasmPlugin.
+fn is_in_istio(path: &Path) -> Result<bool, Error> {
+    Ok(PolicyFile::read(path)?.policies.iter().any(|policy| policy.resource.starts_with("WasmPlugin")))
+}
+
+/// The cluster of a new backend, if those of the others have one form.
+///
+/// # Errors
+/// [`Error::Wrong`] if they have none, or several.
+fn like_the_others(policy: &Value, name: &str) -> Result<String, Error> {
+    let forms: Option<Vec<_>> =
+        backends(policy).into_iter().map(|backend| ClusterForm::of(backend, cluster_of(policy, backend))).collect();
+    let form = forms.and_then(|forms| {
+        let first = forms.first()?.clone();
+        forms.iter().all(|form| *form == first).then_some(first)
+    });
+    form.and_then(|form| form.cluster(name)).ok_or_else(|| {
+        Error::Wrong(format!(
+            "the clusters of the other backends have no form in common that {name:?} fits: name its cluster, as in \
+             --cluster 'outbound|8080||SERVICE.NAMESPACE.svc.cluster.local'"
+        ))
     })
 }
 
