@@ -10,6 +10,7 @@ mod files;
 mod hostile;
 mod istio;
 mod kubernetes;
+mod mesh_wiring;
 mod mirrors;
 mod render;
 mod schema;
@@ -20,6 +21,7 @@ mod store;
 mod top;
 mod tour;
 mod users;
+mod virtual_service;
 mod wiring;
 mod yaml;
 

@@ -7,7 +7,9 @@ mod ecds;
 mod envoy;
 mod envoy_filter;
 mod envoy_gateway;
+mod followers;
 mod inserted_route;
+mod into;
 mod istio;
 mod json;
 mod kubernetes;
@@ -58,7 +60,9 @@ enum Form {
     #[command(after_help = "Examples:
   trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway \
     --host ranker.example.com --port 8080 --service-namespace prod | kubectl apply -f -
-  trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local")]
+  trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local
+  trafficctl render istio policy.json --routes virtual-service --into ranker-routes.yaml   # without an EnvoyFilter
+  trafficctl render istio policy.json --routes none --host ranker.example.com              # and its WasmPlugin")]
     Istio(istio::Arguments),
     /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
     /// filter.
@@ -83,11 +87,12 @@ impl Form {
         matches!(self, Self::Istio(_) | Self::EnvoyGateway(_))
     }
 
-    /// Whether the configuration has the policy in it.
+    /// Whether the output has the policy in it.
     fn has_policy(&self) -> bool {
         match self {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
-            Self::Json(_) | Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
+            Self::Istio(arguments) => arguments.has_policy(),
+            Self::Json(_) | Self::Ecds(_) | Self::EnvoyGateway(_) => true,
         }
     }
 }
