@@ -155,7 +155,11 @@ async fn two_policies_with_names_share_a_gateway() {
     mesh.assert_split(&client, RANKER, "/rank").await;
     let answer = client.get("/rank", &[("host", SHOP)]).await.unwrap();
     assert_eq!((served_by(&answer), answer.headers()["x-traffic-backend"].to_str().unwrap()), (Some("shop"), "shop"));
-    mesh.forget();
-    untouched(&client).await;
-    assert_no_trace(&mesh.backends);
+    // Neither lets a client choose.
+    for header in ["x-traffic-cluster-ranker", "x-traffic-cluster-shop"] {
+        mesh.forget();
+        let headers = [("host", RANKER), (header, "outbound|8080|v2|ranker.default.svc.cluster.local")];
+        assert_eq!(served_by(&client.get("/other", &headers).await.unwrap()), Some("v1"));
+        assert_no_trace(&mesh.backends);
+    }
 }

@@ -142,7 +142,7 @@ impl Mesh {
         // Copies arrive a moment later.
         let mut before = u64::MAX;
         wait_until("all copies have arrived", async || {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             std::mem::replace(&mut before, copies()) == copies()
         })
         .await
@@ -176,7 +176,8 @@ pub fn policy() -> Value {
         "endpoints": [{
             "name": "ranker", "route": "/rank", "match": { "hosts": [RANKER] },
             "traffic": { "v1": 0.9, "v2": 0.1 },
-            "shadow": { "v3": { "fraction": 0.5, "methods": ["GET"] } },
+            // Without limits that a slow machine might reach.
+            "shadow": { "v3": { "fraction": 0.5, "methods": ["GET"], "max_in_flight": 1000, "timeout_ms": 60000 } },
         }],
     })
 }
