@@ -59,7 +59,7 @@ enum Form {
   trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway \
     --host ranker.example.com --port 8080 --service-namespace prod | kubectl apply -f -
   trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local")]
-    Istio(istio::Arguments),
+    Istio(Box<istio::Arguments>),
     /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
     /// filter.
     #[command(after_help = "Example:
