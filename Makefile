@@ -4,6 +4,13 @@ ENVOY_VERSION := 1.40.0
 BINARYEN_VERSION := 132.0.0
 MIRI := nightly-2026-10-30
 KUBERNETES_MODELS := istio@3.0.1 envoy-gateway@2.0.0 gateway-api@2.0.0
+# tests/mesh/kubernetes/go.mod has the same, and the version of etcd.
+KUBERNETES_VERSION := 1.34.4
+ISTIO_VERSION := v0.0.0-20260827124520-eed52ebb66ad
+MESH_PACKAGES := docker-registry skopeo libgpgme11 libassuan0 iptables libip4tc2 libip6tc2 libmnl0 \
+	libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libxtables12 iproute2 libbpf1 libbsd0 libelf1 libmd0
+KUBERNETES_FLAGS := $(addprefix -X=k8s.io/component-base/version.,gitVersion=v$(KUBERNETES_VERSION) gitMajor=1 gitMinor=34)
+MESH := .tools/mesh
 VENV := .tools/venv
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 WASM := target/wasm32-wasip1/release/traffic_policy.wasm
@@ -14,7 +21,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run picture test prove soak fuzz coverage miri mutants bench lint advisories build image trafficctl release tools clean
+.PHONY: help demo run picture test test-mesh prove soak fuzz coverage miri mutants bench lint advisories build image trafficctl release tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +37,9 @@ picture: build tools ## draw the README's picture of `trafficctl top` from a rea
 
 test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
+
+test-mesh: image trafficctl tools mesh ## run the filter in a real Istio on a real Kubernetes API (needs root and Go 1.26; builds both first)
+	cargo test --locked --package tests --test mesh
 
 soak: build tools ## send as much as the machine can while policies change, and check every answer and count (SOAK_SECONDS=, 600)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --package tests --test load soak -- --nocapture
@@ -107,6 +117,41 @@ tools: .tools/kubernetes/installed
 # Schemas that the projects publish, to check what is rendered for them.
 .tools/kubernetes/installed: Makefile
 	npm install --silent --no-audit --no-fund --prefix .tools/kubernetes typescript@5.9.3 $(addprefix @kubernetes-models/,$(KUBERNETES_MODELS))
+	touch $@
+
+.PHONY: mesh
+mesh: $(MESH)/kubernetes-$(KUBERNETES_VERSION) $(MESH)/istio-$(ISTIO_VERSION) $(MESH)/debian/installed
+
+# Istio is built inside its own module, with its own versions of what it uses.
+$(MESH)/istio-$(ISTIO_VERSION): | go
+	mkdir -p $(MESH)/bin
+	module=$$(go mod download -json istio.io/istio@$(ISTIO_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+		go -C $$module build -mod=readonly -ldflags '-s -w' -o $(CURDIR)/$(MESH)/bin/ \
+			./pilot/cmd/pilot-discovery ./pilot/cmd/pilot-agent ./istioctl/cmd/istioctl && \
+		install -m 644 $$module/manifests/charts/base/files/crd-all.gen.yaml $(MESH)/istio-crds.yaml && \
+		install -m 644 $$module/tests/integration/pilot/testdata/gateway-api-crd.yaml $(MESH)/gateway-api-crds.yaml && \
+		install -m 644 $$module/tools/packaging/common/envoy_bootstrap.json $(MESH)/
+	touch $@
+
+$(MESH)/kubernetes-$(KUBERNETES_VERSION): tests/mesh/kubernetes/go.mod | go
+	mkdir -p $(MESH)/bin
+	go -C tests/mesh/kubernetes build -mod=readonly -o $(CURDIR)/$(MESH)/bin/ \
+		-ldflags '-s -w $(KUBERNETES_FLAGS)' \
+		k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl
+	go -C tests/mesh/kubernetes build -mod=readonly -ldflags '-s -w' -o $(CURDIR)/$(MESH)/bin/etcd go.etcd.io/etcd/server/v3
+	touch $@
+
+.PHONY: go
+go:
+	@go version 2> /dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || { echo "Go 1.26 or later is needed to build the mesh"; exit 1; }
+
+# Unpacked, not installed, as Prometheus is.
+$(MESH)/debian/installed: Makefile
+	mkdir -p $(MESH)/debian
+	cd $(MESH)/debian && { apt-get download -qq $(MESH_PACKAGES) || { apt-get update -qq && apt-get download -qq $(MESH_PACKAGES); }; }
+	cd $(MESH)/debian && for package in *.deb; do dpkg-deb --extract $$package . || exit 1; done && rm *.deb
+	cd $(MESH)/debian/usr/sbin && for program in iptables iptables-save iptables-restore; do \
+		ln -sf xtables-nft-multi $$program && ln -sf xtables-nft-multi ip6$${program#ip}; done
 	touch $@
 
 ifeq ($(PROMETHEUS),)

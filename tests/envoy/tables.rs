@@ -13,28 +13,10 @@ use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::policies::one_endpoint;
 use testbed::{cases, wait_until};
 
-/// Every cluster that a table's policy names.
-fn clusters(table: &Table) -> BTreeSet<String> {
-    let policy = &table.policy;
-    let keys = |value: &Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-    let mut clusters = BTreeSet::new();
-    clusters.extend(policy["default_cluster"].as_str().map(str::to_owned));
-    for backend in policy["backends"].as_object().into_iter().flat_map(|backends| backends.values()) {
-        clusters.extend(backend["cluster"].as_str().map(str::to_owned));
-    }
-    for endpoint in policy["endpoints"].as_array().unwrap() {
-        for plan in endpoint["cohorts"].as_array().into_iter().flatten().chain([endpoint]) {
-            clusters.extend(keys(&plan["traffic"]));
-            clusters.extend(keys(&plan["shadow"]));
-        }
-    }
-    clusters
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_filter_decides_as_the_tables_say() {
     let tables = cases::tables().unwrap();
-    let mut names: BTreeSet<String> = tables.iter().flat_map(clusters).collect();
+    let mut names: BTreeSet<String> = tables.iter().flat_map(Table::clusters).collect();
     names.insert("sentinel".to_owned());
     let backends = Backend::start_all(&names).await.unwrap();
     backends.iter().for_each(Backend::remember);

@@ -35,25 +35,7 @@ impl Envoy {
     /// # Errors
     /// When Envoy doesn't answer.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<u64> {
-        let page = self.admin("/stats/prometheus").await?;
-        let mut sum = 0.0;
-        for line in page.lines() {
-            let Some((series, value)) =
-                line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')?.split_once("} "))
-            else {
-                continue;
-            };
-            if labels.iter().all(|(key, value)| series.contains(&format!("{key}=\"{value}\""))) {
-                // The sum of a histogram is not a whole number.
-                sum += value.parse::<f64>()?.trunc();
-            }
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counts and times, which are not negative and far below 2^53"
-        )]
-        Ok(sum as u64)
+        sum(&self.admin("/stats/prometheus").await?, name, labels)
     }
 
     /// The labels of each series that the filter publishes, by the name in Prometheus' format.
@@ -144,4 +126,30 @@ impl Envoy {
         let is_load = |line: &&str| line.contains("traffic policy ") && line.contains("in force: ");
         self.log().lines().filter(is_load).count()
     }
+}
+
+/// The sum of all series of a metric that have all these labels, on a page in Prometheus' format. As
+/// in Prometheus, an empty value stands for no such label.
+pub(crate) fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<u64> {
+    let mut sum = 0.0;
+    for line in page.lines() {
+        let Some((series, value)) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')?.split_once("} "))
+        else {
+            continue;
+        };
+        let has = |(key, value): &(&str, &str)| match *value {
+            "" => !series.contains(&format!("{key}=\"")),
+            value => series.contains(&format!("{key}=\"{value}\"")),
+        };
+        if labels.iter().all(has) {
+            // The sum of a histogram is not a whole number.
+            sum += value.parse::<f64>()?.trunc();
+        }
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts and times, which are not negative and far below 2^53"
+    )]
+    Ok(sum as u64)
 }

@@ -1,6 +1,6 @@
 //! The tables of cases, which both the core alone and the filter in Envoy must decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
@@ -98,6 +98,27 @@ pub struct Refusal {
     pub text: Option<String>,
     /// The messages, whole and in order.
     pub errors: Vec<String>,
+}
+
+impl Table {
+    /// Every cluster that the policy names.
+    pub fn clusters(&self) -> BTreeSet<String> {
+        let keys =
+            |value: &Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let mut clusters = BTreeSet::new();
+        clusters.extend(text(self.policy.get("default_cluster")));
+        for backend in self.policy.get("backends").and_then(Value::as_object).into_iter().flat_map(|all| all.values()) {
+            clusters.extend(text(backend.get("cluster")));
+        }
+        for endpoint in list(self.policy.get("endpoints")) {
+            for plan in list(endpoint.get("cohorts")).iter().chain([&endpoint]) {
+                clusters.extend(["traffic", "shadow"].iter().filter_map(|member| plan.get(member)).flat_map(keys));
+            }
+        }
+        clusters
+    }
 }
 
 impl OneOf {

@@ -26,6 +26,7 @@ pub mod costly;
 pub mod envoy;
 pub mod inference;
 pub mod load;
+pub mod mesh;
 pub mod model;
 pub mod policies;
 pub mod process;

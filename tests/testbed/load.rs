@@ -13,6 +13,8 @@ pub struct Tally {
     pub by_backend: BTreeMap<String, u64>,
     /// Requests that failed, or whose status was not 200.
     pub failed: u64,
+    /// How the first of them failed.
+    pub failure: Option<String>,
 }
 
 impl Tally {
@@ -20,7 +22,10 @@ impl Tally {
     pub fn add(&mut self, answer: &anyhow::Result<Answer>) {
         match answer.as_ref().ok().and_then(served_by) {
             Some(backend) => *self.by_backend.entry(backend.to_owned()).or_default() += 1,
-            None => self.failed += 1,
+            None => {
+                self.failed += 1;
+                self.failure.get_or_insert_with(|| format!("{answer:?}"));
+            }
         }
     }
 
@@ -40,6 +45,7 @@ impl Tally {
             *self.by_backend.entry(backend).or_default() += count;
         }
         self.failed += other.failed;
+        self.failure = self.failure.take().or(other.failure);
     }
 }
 

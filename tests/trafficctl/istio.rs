@@ -233,8 +233,8 @@ fn the_output_is_valid_with_each_option() {
     }
     all.extend(rendered("--namespace default --all-hosts"));
     let options = "--routes virtual-service --host ranker.example.com --namespace mesh --gateway ingress";
-    let of_gateway = rendered(options);
-    assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["ingress"]));
+    let of_gateway = rendered(&format!("{options} --gateway-resource public --destination-rule"));
+    assert_eq!(of_gateway[1]["spec"]["gateways"], json!(["public"]));
     // The last route is for requests that the filter has not decided about.
     assert_eq!(of_gateway[1]["spec"]["http"].as_array().unwrap().len(), 3);
     assert_eq!(of_gateway[2]["spec"]["subsets"].as_array().unwrap().len(), 2);

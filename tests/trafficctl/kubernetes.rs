@@ -144,7 +144,7 @@ fn options_without_a_use_are_refused() {
     for (options, words) in [
         ("istio --sidecar app=frontend", "which hosts is the policy about? Name each with --host"),
         ("istio --routes virtual-service", "which hosts is the policy about? Name each with --host"),
-        ("istio --routes virtual-service --all-hosts", "--routes virtual-service is for one --host"),
+        ("istio --routes virtual-service --all-hosts", "--routes virtual-service needs --host for the hosts"),
         ("istio --sha256 sha256:00", "64 hexadecimal digits"),
         ("envoy-gateway --phase authn", "unexpected argument '--phase' found"),
         ("envoy --sha256 00", "unexpected argument '--sha256' found"),

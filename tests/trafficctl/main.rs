@@ -1,5 +1,6 @@
 //! trafficctl, run as operators run it.
 
+mod admission;
 mod arguments;
 mod check;
 mod clusters;
@@ -10,6 +11,7 @@ mod files;
 mod hostile;
 mod istio;
 mod kubernetes;
+mod mesh_wiring;
 mod mirrors;
 mod render;
 mod schema;
@@ -20,6 +22,7 @@ mod store;
 mod top;
 mod tour;
 mod users;
+mod virtual_service;
 mod wiring;
 mod yaml;
 

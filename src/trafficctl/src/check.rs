@@ -7,11 +7,13 @@ use anstyle::Style;
 use serde_json::{Value, json};
 
 use crate::advice::Advice;
-use crate::document::file::{Judged, PolicyFile};
+use crate::document::file::PolicyFile;
 use crate::document::not_json::NotJson;
 use crate::document::steering::Steering;
 use crate::document::wiring::Wiring;
 use crate::error::{Error, Status};
+use crate::lint::ObjectFinding;
+use crate::report::Part;
 use crate::terminal::{ERROR, NOTE, WARNING, complain, say};
 use crate::verbs::target::Named;
 use crate::{lint, report};
@@ -76,14 +78,26 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             }
         }
     }
+    let mesh: Vec<_> = files.iter().flat_map(|file| file.mesh.iter().cloned()).collect();
+    let policies = || files.iter().flat_map(|file| &file.policies);
+    for ObjectFinding { object, finding } in lint::of_objects(policies(), &mesh) {
+        if let Some(file) = files.iter().find(|file| file.path == object.file) {
+            summary.about_part(&Part::object(file, &object), &[finding.into()]);
+        }
+    }
+    for object in &mesh {
+        if let Some(message) = lint::fail_strategy(object, &mesh) {
+            summary.note(&object.file, &message);
+        }
+    }
     let mirrors = steering.mirrors();
-    let context = lint::Context { clusters, mirrors, requests_per_second: arguments.rate, is_change: false };
+    let context = lint::Context { clusters, mirrors, mesh, requests_per_second: arguments.rate, is_change: false };
     for file in &files {
         if let Some(not_json) = &file.not_json {
             summary.about_not_json(file, not_json);
         }
         for policy in &file.policies {
-            summary.about_policy(file, policy, &lint::findings(policy, &context));
+            summary.about_part(&Part::policy(file, policy), &lint::findings(policy, &context));
         }
     }
     if arguments.json {
@@ -182,12 +196,19 @@ impl Summary {
         }
     }
 
-    fn about_policy(&mut self, file: &PolicyFile, policy: &Judged, findings: &[Advice]) {
+    /// Reports something that may be meant.
+    fn note(&mut self, path: &Path, message: &str) {
+        let message = if self.is_json { message.to_owned() } else { format!("{}: {message}", path.display()) };
+        self.add(path, "note", NOTE, &message);
+    }
+
+    /// Reports findings about a policy, or about another part of a file.
+    fn about_part(&mut self, part: &Part<'_>, findings: &[Advice]) {
         findings.iter().for_each(|advice| self.count(advice.finding.severity, advice.finding.count()));
         if self.is_json {
-            self.findings.extend(report::as_json(file, policy, findings));
+            self.findings.extend(report::as_json(part, findings));
         } else {
-            anstream::eprint!("{}", report::text(file, policy, findings));
+            anstream::eprint!("{}", report::text_of(part, findings));
         }
     }
 

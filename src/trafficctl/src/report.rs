@@ -6,7 +6,9 @@ use policy::Policy;
 use serde_json::{Value, json};
 
 use crate::advice::Advice;
+use crate::document::embedded::Form;
 use crate::document::file::{Judged, PolicyFile};
+use crate::document::mesh::Object;
 use crate::document::source::Source;
 use crate::error::Error;
 use crate::terminal::{escaped, report_escaped};
@@ -41,14 +43,39 @@ pub fn source_policy(file: &PolicyFile) -> Result<&Policy, Error> {
     }
 }
 
-/// Findings as text with colours, each at its lines.
+/// A part of a file that findings are about: a policy, or another object.
+pub struct Part<'a> {
+    file: &'a PolicyFile,
+    /// The enclosing resource, in words; empty for a file that is the policy.
+    resource: String,
+    form: Form,
+}
+
+impl<'a> Part<'a> {
+    /// A policy of the file.
+    pub fn policy(file: &'a PolicyFile, policy: &Judged) -> Self {
+        Self { file, resource: policy.resource.clone(), form: policy.form.clone() }
+    }
+
+    /// An object of the file.
+    pub fn object(file: &'a PolicyFile, object: &Object) -> Self {
+        Self { file, resource: object.words(), form: object.form() }
+    }
+}
+
+/// Findings about a policy as text with colours, each at its lines.
 pub fn text(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> String {
+    text_of(&Part::policy(file, policy), findings)
+}
+
+/// Findings about a part of a file as text with colours, each at its lines.
+pub fn text_of(part: &Part<'_>, findings: &[Advice]) -> String {
     if findings.is_empty() {
         return String::new();
     }
-    let source = Source::of(file, policy);
+    let source = Source::of(part.file, &part.form);
     let name =
-        if policy.resource.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, policy.resource) };
+        if part.resource.is_empty() { source.name.clone() } else { format!("{} ({})", source.name, part.resource) };
     let name = escaped(&name);
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
     let mut text = String::new();
@@ -80,15 +107,15 @@ pub fn text(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> String {
 }
 
 /// Findings as JSON, each with its line and column in the file.
-pub fn as_json(file: &PolicyFile, policy: &Judged, findings: &[Advice]) -> Vec<Value> {
+pub fn as_json(part: &Part<'_>, findings: &[Advice]) -> Vec<Value> {
     if findings.is_empty() {
         return Vec::new();
     }
-    let source = Source::of(file, policy);
+    let source = Source::of(part.file, &part.form);
     let as_json = |Advice { finding, help }: &Advice| {
         let position = source.find(&finding.place).map(|range| source.in_file(range.start));
         json!({
-            "file": file.path.to_string_lossy(),
+            "file": part.file.path.to_string_lossy(),
             "source": source.name,
             "level": finding.severity.name(),
             "kind": finding.kind.name(),

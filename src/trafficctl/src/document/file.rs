@@ -1,6 +1,7 @@
 //! A file that holds policies, read and judged.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::{fs, io};
 
 use policy::{Parsed, Policy, Refused};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use yaml_edit::YamlFile;
 
 use super::embedded::{self, Form, has_endpoints};
+use super::mesh::{self, Object};
 use super::not_json::NotJson;
 use super::proxy::Proxy;
 use super::tree::{find, range, root, walk};
@@ -24,6 +26,8 @@ pub struct PolicyFile {
     pub policies: Vec<Judged>,
     /// The proxy that the file configures.
     pub proxy: Proxy,
+    /// The objects of a mesh in the file.
+    pub mesh: Vec<Rc<Object>>,
     /// Why the filter refuses the file itself, if that is a policy in YAML.
     pub not_json: Option<NotJson>,
 }
@@ -38,6 +42,8 @@ pub struct Judged {
     pub value: Option<Value>,
     /// The policy with its warnings, or its errors.
     pub verdict: Result<Parsed, Refused>,
+    /// The object of a mesh that carries it.
+    pub object: Option<Rc<Object>>,
 }
 
 impl PolicyFile {
@@ -88,13 +94,17 @@ impl PolicyFile {
                 forms.push((String::new(), Form::File));
             }
         }
+        let mesh: Vec<_> = mesh::objects(path, &documents).into_iter().map(Rc::new).collect();
         let policies: Vec<_> = forms
             .into_iter()
-            .map(|(resource, form)| Judged::new(resource, form, &text, &documents, tree.as_ref()))
+            .map(|(resource, form)| {
+                let object = mesh.iter().find(|object| object.carries(&form)).cloned();
+                Judged { object, ..Judged::new(resource, form, &text, &documents, tree.as_ref()) }
+            })
             .collect();
         match policies.iter().find_map(|policy| policy.template(path, &text)) {
             Some(error) => Err(error),
-            None => Ok(Self { path: path.to_owned(), policies, proxy, not_json, text }),
+            None => Ok(Self { path: path.to_owned(), policies, proxy, mesh, not_json, text }),
         }
     }
 
@@ -142,7 +152,7 @@ impl Judged {
                 verdict = Err(Refused(errors.into_iter().chain(others).collect()));
             }
         }
-        Self { resource, form, value, verdict }
+        Self { resource, form, value, verdict, object: None }
     }
 
     /// The error about a policy that is a template in JSON.

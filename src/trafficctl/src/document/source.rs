@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::embedded::Form;
-use super::file::{Judged, PolicyFile};
+use super::file::PolicyFile;
 use super::tree;
 use policy::{Place, Step};
 
@@ -33,12 +33,12 @@ pub struct Lines<'a> {
 }
 
 impl Source {
-    /// The text in which places of `policy` are shown.
-    pub fn of(file: &PolicyFile, policy: &Judged) -> Self {
+    /// The text in which places of a policy are shown, or of another part of the file in this form.
+    pub fn of(file: &PolicyFile, form: &Form) -> Self {
         let name = file.path.display().to_string();
         let in_file =
             |positions, lines| Self { name: name.clone(), text: file.text.clone(), positions, lines, quoted_at: None };
-        match &policy.form {
+        match form {
             Form::File => in_file(positions(&file.text, 0, &[]), line_starts(&file.text).collect()),
             Form::Value { document, steps } => in_file(positions(&file.text, *document, steps), Vec::new()),
             Form::Bytes(_) => in_file(HashMap::new(), Vec::new()),

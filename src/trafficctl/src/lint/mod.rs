@@ -2,6 +2,7 @@
 
 mod backends;
 mod cookies;
+mod mesh;
 mod nulls;
 mod shadows;
 mod shares;
@@ -9,11 +10,14 @@ mod steering;
 mod wiring;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::advice::Advice;
 use crate::document::file::Judged;
+use crate::document::mesh::Object;
 use crate::document::outline::mentions;
 
+pub use mesh::{ObjectFinding, fail_strategy, of_objects};
 pub use steering::unprotected;
 pub use wiring::miswired;
 
@@ -24,6 +28,8 @@ pub struct Context {
     pub clusters: Option<BTreeSet<String>>,
     /// The headers by which routes mirror requests; `None` unless all routes are known.
     pub mirrors: Option<BTreeSet<String>>,
+    /// The objects of a mesh that are known.
+    pub mesh: Vec<Rc<Object>>,
     /// How many requests an endpoint gets, in a second.
     pub requests_per_second: Option<f64>,
     /// Whether the policy is being changed. A backend may be unused until the next change,
@@ -45,6 +51,7 @@ pub fn findings(policy: &Judged, context: &Context) -> Vec<Advice> {
     if let Some(mirrors) = &context.mirrors {
         findings.extend(shadows::without_mirror(document, mirrors).map(Advice::from));
     }
+    findings.extend(mesh::of_policy(policy, &context.mesh));
     let mentions = mentions(document);
     match &context.clusters {
         Some(clusters) => findings.extend(backends::unknown_clusters(document, &mentions, clusters)),

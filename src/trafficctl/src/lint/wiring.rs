@@ -6,6 +6,7 @@ use policy::Severity;
 use policy::limits::ROUTING_HEADER;
 use serde_json::Value;
 
+use crate::document::endpoint_path::{EndpointPath, paths};
 use crate::document::outline::{list, name_of};
 use crate::document::route::{Route, Takes};
 use crate::document::wiring::{Filter, Manager, Wiring};
@@ -127,7 +128,8 @@ impl Chain<'_> {
         let narrow = self.hosts.iter().flatten().filter(|route| !route.follows(self.header));
         for route in narrow {
             let Some(path) = route.path() else { continue };
-            let covers = |(_, paths): &&(&Value, Vec<Path<'_>>)| paths.iter().any(|wide| wide.covers_more_than(path));
+            let covers =
+                |(_, paths): &&(&Value, Vec<EndpointPath<'_>>)| paths.iter().any(|wide| wide.covers_more_than(path));
             let Some((endpoint, _)) = endpoints.iter().find(covers) else { continue };
             if let Fate::Captured(by) = self.fate(path)
                 && std::ptr::eq(by, route)
@@ -169,40 +171,4 @@ impl Chain<'_> {
         }
         Fate::Unknown
     }
-}
-
-/// A path of an endpoint.
-struct Path<'a> {
-    text: &'a str,
-    is_prefix: bool,
-}
-
-impl Path<'_> {
-    /// Whether it is a prefix of this path that ends at a segment, and shorter.
-    fn covers_more_than(&self, path: &str) -> bool {
-        let prefix = self.text.trim_end_matches('/');
-        let rest = path.strip_prefix(prefix).filter(|_| self.is_prefix && !prefix.is_empty());
-        rest.is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
-    }
-}
-
-/// The paths of an endpoint: none if it takes every path; `None` if they are patterns.
-fn paths(endpoint: &Value) -> Option<Vec<Path<'_>>> {
-    let route = endpoint.get("route").and_then(Value::as_str).map(|text| Path { text, is_prefix: true });
-    let matches: Vec<&Value> = match endpoint.get("match") {
-        None => Vec::new(),
-        Some(Value::Array(list)) => list.iter().collect(),
-        Some(one) => vec![one],
-    };
-    let mut paths = Vec::new();
-    for path in matches.iter().filter_map(|one| one.get("path")) {
-        let (prefix, exact) = (path.get("prefix").and_then(Value::as_str), path.get("exact").and_then(Value::as_str));
-        paths.push(Path { text: prefix.or(exact)?, is_prefix: prefix.is_some() });
-    }
-    // One of the matches may take every path of the route.
-    if paths.is_empty() || paths.len() < matches.len() {
-        paths = route.into_iter().collect();
-    }
-    // All of `/` is every path.
-    Some(if paths.iter().any(|path| path.is_prefix && path.text == "/") { Vec::new() } else { paths })
 }

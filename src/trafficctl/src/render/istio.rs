@@ -9,12 +9,11 @@ use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
 use super::inserted_route::RouteOptions;
 use super::kubernetes::{Deployment, documents, if_invalid, in_front};
-use super::mirror;
 use super::policy_name::{PolicyName, object_name};
 use super::proxies::Proxies;
-use super::scope::{Host, Scope};
+use super::scope::Scope;
 use super::services::Services;
-use super::virtual_service::{Service, virtual_service};
+use super::virtual_service::{Options, Service};
 use super::wasm_plugin::{PluginOptions, wasm_plugin};
 use crate::error::Error;
 use crate::verbs::target::Target;
@@ -42,6 +41,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     routes: Routes,
     #[command(flatten)]
+    virtual_service: Options,
+    #[command(flatten)]
     addresses: Addresses,
 }
 
@@ -53,22 +54,36 @@ enum Routes {
     /// routes.
     #[default]
     EnvoyFilter,
-    /// A VirtualService with a route for each cluster, and DestinationRules for the subsets. It
-    /// uses only Istio's own API, but has to be rendered again for each new backend.
+    /// A VirtualService with a route for each cluster. It uses only Istio's own API, but has to be
+    /// rendered again for each new backend.
     VirtualService,
+    /// None: only the WasmPlugin.
+    None,
+}
+
+impl Arguments {
+    /// Whether the output has the policy in it.
+    pub fn has_policy(&self) -> bool {
+        self.virtual_service.into.is_none()
+    }
 }
 
 /// The policy as Istio's objects carry it, for the hosts on the command line: with its name, and with
 /// a cluster for each backend.
 ///
 /// # Errors
-/// [`Error::Usage`] without hosts or for an option without effect, [`Error::Wrong`] if the policy takes requests of other hosts, or
-/// if its name or a backend can't be in Istio.
+/// [`Error::Usage`] without hosts or for an option without effect, [`Error::Wrong`] if the policy
+/// takes requests of other hosts, or if its name or a backend can't be in Istio.
 pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error> {
-    if arguments.routes == Routes::EnvoyFilter && !arguments.addresses.clusters.is_empty() {
-        return Err(Error::Usage("--cluster has an effect only with --routes virtual-service".to_owned()));
+    let are_of_service = !arguments.addresses.clusters.is_empty() || arguments.virtual_service.are_used();
+    if arguments.routes != Routes::VirtualService && are_of_service {
+        let options = "--cluster, --into, --gateway-resource and --destination-rule";
+        return Err(Error::Usage(format!("{options} have an effect only with --routes virtual-service")));
     }
-    arguments.scope.check(document)?;
+    // The team's VirtualService has hosts of its own.
+    if arguments.has_policy() || !arguments.scope.hosts.is_empty() {
+        arguments.scope.check(document)?;
+    }
     let mut document = document.clone();
     if arguments.routes == Routes::EnvoyFilter || arguments.services.are_given() {
         arguments.services.resolve(&mut document, arguments.deployment.namespace())?;
@@ -84,28 +99,17 @@ pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error>
 /// [`Error::Usage`] for an option without effect, [`Error::Wrong`] if the objects can't express the
 /// policy.
 pub fn render(arguments: &Arguments, policy: &Policy, document: &Value) -> Result<String, Error> {
-    let Arguments { deployment, proxies, scope, plugin, route, addresses, .. } = arguments;
-    let clusters = clusters(policy, document);
-    addresses.check(&clusters)?;
+    let Arguments { deployment, proxies, scope, plugin, route, virtual_service, addresses, .. } = arguments;
+    addresses.check(&clusters(policy, document))?;
     let name = object_name(document);
-    let mut objects = vec![wasm_plugin(&name, deployment, proxies, plugin, document)?];
-    match arguments.routes {
-        Routes::EnvoyFilter => {
-            objects.push(envoy_filter(policy, &Patch { name: &name, deployment, proxies, scope, options: route })?);
-        }
-        Routes::VirtualService => {
-            let instead = "use \"via\": \"callout\", or --routes envoy-filter";
-            mirror::refuse(policy, "a VirtualService", instead)?;
-            addresses.refuse_schemes("Istio takes the protocol from the port of the Service, by its `appProtocol`")?;
-            let [Host { name: host, .. }] = scope.hosts.as_slice() else {
-                return Err(Error::Usage("--routes virtual-service is for one --host".to_owned()));
-            };
-            let gateway = if proxies.are_sidecars() { "mesh" } else { &proxies.gateway };
-            objects.extend(virtual_service(
-                policy,
-                &Service { deployment, clusters: &clusters, addresses, host, gateway },
-            )?);
-        }
+    let plugin = wasm_plugin(&name, deployment, proxies, plugin, document)?;
+    if arguments.routes == Routes::VirtualService {
+        let service = Service { policy, document, addresses, hosts: &scope.hosts, proxies };
+        return virtual_service.render(deployment, &service, plugin);
+    }
+    let mut objects = vec![plugin];
+    if arguments.routes == Routes::EnvoyFilter {
+        objects.push(envoy_filter(policy, &Patch { name: &name, deployment, proxies, scope, options: route })?);
     }
     deployment.warn_of_default_namespace();
     documents(&objects)

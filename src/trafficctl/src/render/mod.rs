@@ -1,13 +1,16 @@
 //! `render`: the configuration that carries a policy to a proxy.
 
 mod address;
+mod admission;
 mod cluster;
 mod clusters;
 mod ecds;
 mod envoy;
 mod envoy_filter;
 mod envoy_gateway;
+mod followers;
 mod inserted_route;
+mod into;
 mod istio;
 mod json;
 mod kubernetes;
@@ -58,24 +61,32 @@ enum Form {
     #[command(after_help = "Examples:
   trafficctl render istio policy.json --namespace istio-ingress --gateway ingressgateway \
     --host ranker.example.com --port 8080 --service-namespace prod | kubectl apply -f -
-  trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local")]
+  trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local
+  trafficctl render istio policy.json --routes virtual-service --into ranker-routes.yaml   # without an EnvoyFilter
+  trafficctl render istio policy.json --routes none --host ranker.example.com              # and its WasmPlugin")]
     Istio(Box<istio::Arguments>),
     /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
     /// filter.
     #[command(after_help = "Example:
   trafficctl render envoy-gateway policy.json --gateway eg | kubectl apply -f -")]
     EnvoyGateway(envoy_gateway::Arguments),
+    /// Render a ValidatingAdmissionPolicy of Kubernetes, which refuses what the filter would refuse.
+    #[command(after_help = "Example:
+  trafficctl render admission | kubectl apply -f -")]
+    Admission(admission::Arguments),
 }
 
 impl Form {
-    fn target(&self) -> &Target {
-        match self {
+    /// The file of the policy; `None` if the form is the same for all policies.
+    fn target(&self) -> Option<&Target> {
+        Some(match self {
             Self::Envoy(arguments) => &arguments.target,
             Self::Json(arguments) => &arguments.target,
             Self::Ecds(arguments) => &arguments.target,
             Self::Istio(arguments) => &arguments.target,
             Self::EnvoyGateway(arguments) => &arguments.target,
-        }
+            Self::Admission(_) => return None,
+        })
     }
 
     /// Whether the policy is a value of a manifest, rather than JSON text.
@@ -83,11 +94,13 @@ impl Form {
         matches!(self, Self::Istio(_) | Self::EnvoyGateway(_))
     }
 
-    /// Whether the configuration has the policy in it.
+    /// Whether the output has the policy in it.
     fn has_policy(&self) -> bool {
         match self {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
-            Self::Json(_) | Self::Ecds(_) | Self::Istio(_) | Self::EnvoyGateway(_) => true,
+            Self::Istio(arguments) => arguments.has_policy(),
+            Self::Json(_) | Self::Ecds(_) | Self::EnvoyGateway(_) => true,
+            Self::Admission(_) => false,
         }
     }
 }
@@ -98,7 +111,12 @@ impl Form {
 /// If the file can't be read, the policy is not valid, or the form can't express it.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = &arguments.form;
-    let file = PolicyFile::read(form.target().file()?)?;
+    if let Form::Admission(arguments) = form {
+        print_document(&admission::render(arguments)?);
+        return Ok(());
+    }
+    let target = form.target().ok_or_else(|| Error::Usage("name the file of a policy".to_owned()))?;
+    let file = PolicyFile::read(target.file()?)?;
     let policy = source_policy(&file)?;
     let written = file.only_policy()?.value.clone().unwrap_or_default();
     let document = match form {
@@ -107,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             let kept = kubernetes::if_invalid(&written);
             kubernetes::in_front(written, kept)
         }
-        Form::Envoy(_) | Form::Json(_) | Form::Ecds(_) => written,
+        Form::Envoy(_) | Form::Json(_) | Form::Ecds(_) | Form::Admission(_) => written,
     };
     let text = match form {
         Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
@@ -115,6 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         Form::Ecds(arguments) => ecds::render(arguments, &file),
         Form::Istio(arguments) => istio::render(arguments, &compiled(&document)?, &document),
         Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
+        Form::Admission(arguments) => admission::render(arguments),
     }?;
     if form.has_policy() {
         let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;

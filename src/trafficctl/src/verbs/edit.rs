@@ -45,7 +45,7 @@ pub fn edit(
     let after = edited(&before, old, value, &changes)?;
     let new = after.only_policy()?;
     let new_value = new.value.as_ref().unwrap_or(value);
-    let mut findings = new_findings(old, new);
+    let mut findings = new_findings((&before, old), (&after, new));
     findings.extend(new_backends(value, new_value, &before.proxy.clusters));
     let report = report::text(&after, new, &findings);
     let Some(policy) = new.policy() else {
@@ -74,10 +74,11 @@ pub fn edit(
 }
 
 /// The errors of the new policy, and those of its warnings that the old one does not have.
-fn new_findings(old: &Judged, new: &Judged) -> Vec<Advice> {
-    let context = lint::Context { is_change: true, ..lint::Context::default() };
-    let known: HashSet<_> = lint::findings(old, &context).iter().map(|advice| identity(old, &advice.finding)).collect();
-    let mut findings = lint::findings(new, &context);
+fn new_findings((before, old): (&PolicyFile, &Judged), (after, new): (&PolicyFile, &Judged)) -> Vec<Advice> {
+    let context = |file: &PolicyFile| lint::Context { is_change: true, mesh: file.mesh.clone(), ..Default::default() };
+    let known: HashSet<_> =
+        lint::findings(old, &context(before)).iter().map(|advice| identity(old, &advice.finding)).collect();
+    let mut findings = lint::findings(new, &context(after));
     findings.retain(|advice| advice.finding.is_error() || !known.contains(&identity(new, &advice.finding)));
     findings
 }

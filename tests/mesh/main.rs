@@ -1,0 +1,9 @@
+//! The real filter in a real Istio, on a real Kubernetes API.
+
+mod admission;
+mod gateway;
+mod keep;
+mod modules;
+mod renderings;
+mod sidecar;
+mod team;

@@ -1,0 +1,99 @@
+//! How the module reaches a proxy, and what becomes of requests if it does not.
+
+use testbed::cargo::build_wasm;
+use testbed::client::{Client, Http};
+use testbed::mesh::gateway::{Gateway, Setup};
+use testbed::mesh::registry::{Registry, module_digest, sha256};
+use testbed::wait_until;
+
+use crate::team::{Mesh, RANKER, Watch, policy, untouched};
+
+const OPTIONS: &str = "--gateway gateway --host ranker.example.com";
+
+impl Mesh {
+    /// The objects with the module from `image`.
+    fn with_image(&self, image: &str, sha256: &str) -> String {
+        let ended = self.render_image(&policy(), &format!("{OPTIONS} --image {image} --sha256 {sha256}"));
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        ended.stdout
+    }
+}
+
+/// Whether the filter has decided about a request of the endpoint.
+async fn is_decided(client: &Client) -> bool {
+    client.get("/rank", &[("host", RANKER)]).await.unwrap().headers().contains_key("x-traffic-backend")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
+    let mesh = Mesh::start([127, 0, 0]).await;
+    mesh.open_gateway().await;
+    let registry = Registry::start().await.unwrap();
+    let address = registry.address();
+    let setup = Setup { insecure_registries: address.to_string(), ..Setup::new(mesh.port) };
+    let gateway = Gateway::start(&mesh.istio, &setup).await.unwrap();
+    let client = gateway.client(Http::V1);
+    let image = registry.push("target/image", "traffic-policy:1").unwrap();
+    let artifact = registry.push("target/artifact", "artifact:1").unwrap();
+    let module = build_wasm().unwrap();
+    let (in_artifact, in_file) = (module_digest().unwrap(), sha256(&module).unwrap());
+    let watch = Watch::start(&client);
+    for (image, digest) in [
+        (format!("{address}/traffic-policy:1"), &image),
+        (format!("oci://{address}/artifact:1"), &artifact),
+        // The last layer of the artifact is the module itself.
+        (format!("http://{address}/v2/artifact/blobs/sha256:{in_artifact}"), &in_artifact),
+        (format!("file://{}", module.display()), &in_file),
+    ] {
+        let objects = mesh.with_image(&image, digest);
+        mesh.istio.kubernetes.apply(&objects).await.unwrap();
+        wait_until(&format!("the filter from {image} decides"), async || is_decided(&client).await)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", gateway.log()));
+        mesh.istio.kubernetes.delete(&objects).await.unwrap();
+        wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
+    }
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
+    let mesh = Mesh::start([127, 0, 0]).await;
+    mesh.open_gateway().await;
+    let registry = Registry::start().await.unwrap();
+    let address = registry.address();
+    let setup = Setup { insecure_registries: address.to_string(), ..Setup::new(mesh.port) };
+    let gateway = Gateway::start(&mesh.istio, &setup).await.unwrap();
+    let client = gateway.client(Http::V1);
+    let before = untouched(&client).await;
+    let digest = registry.push("target/image", "traffic-policy:1").unwrap();
+    let image = format!("{address}/traffic-policy:1");
+    let good = mesh.with_image(&image, &digest);
+    mesh.apply(&good, &gateway).await;
+
+    let watch = Watch::start(&client);
+    let wrong_digest = mesh.with_image(&image, &"0123456789abcdef".repeat(4));
+    mesh.istio.kubernetes.apply(&wrong_digest).await.unwrap();
+    wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
+    assert_eq!(untouched(&client).await, before);
+    mesh.apply(&good, &gateway).await;
+    wait_until("the filter decides again", async || is_decided(&client).await).await.unwrap();
+
+    // The registry is down, and another version is asked for.
+    drop(registry);
+    let other = mesh.with_image(&format!("{address}/traffic-policy:2"), &"fedcba9876543210".repeat(4));
+    mesh.istio.kubernetes.apply(&other).await.unwrap();
+    wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
+    assert_eq!(untouched(&client).await, before);
+    watch.stop().await;
+
+    // A new proxy, with the registry still down.
+    drop(gateway);
+    let gateway = Gateway::start(&mesh.istio, &setup).await.unwrap();
+    let client = gateway.client(Http::V1);
+    let watch = Watch::start(&client);
+    assert_eq!(untouched(&client).await, before);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(!is_decided(&client).await);
+    assert!(watch.stop().await > 50);
+}
