@@ -140,7 +140,7 @@ fn an_option_without_effect_is_refused() {
         (
             "istio --all-hosts --port 80 --cluster model-v1=a:1",
             2,
-            "--cluster has an effect only with --routes virtual-service",
+            "--cluster, --into, --gateway-resource and --destination-rule have an effect only with --routes virtual-service",
         ),
         ("ecds --image a/b:1", 2, "unexpected argument '--image' found"),
         ("ecds --cluster model-v1=a:1", 2, "unexpected argument '--cluster' found"),
@@ -216,9 +216,12 @@ fn a_backend_that_gets_nothing_now_has_its_cluster_and_its_route() {
     let envoy = objects("envoy");
     let clusters = envoy[0]["static_resources"]["clusters"].as_array().unwrap();
     assert_eq!(sorted(clusters.iter().map(|cluster| &cluster["name"]).collect()), all);
-    let istio = objects("istio --routes virtual-service --host e.example:80");
+    let istio = objects("istio --routes virtual-service --gateway-resource web --host e.example:80");
     let routes = istio[1]["spec"]["http"].as_array().unwrap();
-    assert_eq!(sorted(routes.iter().map(|route| &route["name"]).collect()), all);
+    assert_eq!(
+        sorted(routes.iter().map(|route| &route["match"][0]["headers"]["x-traffic-cluster"]["exact"]).collect()),
+        all
+    );
     let gateway = objects("envoy-gateway");
     let rules = gateway[1]["spec"]["rules"].as_array().unwrap();
     assert_eq!(sorted(rules.iter().map(|rule| &rule["matches"][0]["headers"][0]["value"]).collect()), all);
