@@ -1,18 +1,18 @@
 //! What holds over changes of the policy: limits, memory, the results of copies, and what is
 //! published.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
-use testbed::bootstrap::http_filters;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup};
 use testbed::load;
 use testbed::policies::{hash, one_endpoint};
 use testbed::upload::Upload;
 use testbed::wait_until;
+
+use crate::listeners::{discover_listeners, put_listener};
 
 /// A policy whose endpoint goes to `main` and is copied to `copy`, and which differs from others by
 /// `number` only.
@@ -162,39 +162,6 @@ async fn all_results_of_a_shadow_add_up_when_policies_come_back_before_their_cop
     let outcomes = async |result: &str| envoy.outcomes("copy", result).await.unwrap();
     // Each policy came back once, and was replaced again.
     assert_eq!((outcomes("2xx").await, outcomes("cut_off").await), (20, 20));
-}
-
-/// The file from which Envoy gets its listener, with the filter in it. Envoy drains a listener that
-/// was replaced, and meanwhile keeps its filters: as in Envoy Gateway.
-fn listeners_file(folder: &Path) -> PathBuf {
-    folder.join("listeners.json")
-}
-
-/// Moves the listener into [`listeners_file`], and the filter and its policy into the listener.
-fn discover_listeners(bootstrap: &mut Value) {
-    let discovery = &mut http_filters(bootstrap)[0];
-    let file = discovery.pointer("/config_discovery/config_source/path_config_source/path").unwrap();
-    let file = PathBuf::from(file.as_str().unwrap());
-    let resources: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    *discovery = json!({ "name": "traffic-policy", "typed_config": resources["resources"][0]["typed_config"] });
-    let mut listener = bootstrap["static_resources"]["listeners"][0].take();
-    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
-    bootstrap["static_resources"].as_object_mut().unwrap().remove("listeners");
-    let file = listeners_file(file.parent().unwrap());
-    std::fs::write(&file, json!({ "resources": [listener] }).to_string()).unwrap();
-    bootstrap["dynamic_resources"] = json!({ "lds_config": { "path_config_source": { "path": file } } });
-}
-
-/// Replaces the listener by one with another policy.
-fn put_listener(envoy: &Envoy, policy: &str) {
-    let file = listeners_file(envoy.folder());
-    let mut listeners: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    let configuration =
-        "/resources/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/configuration/value";
-    *listeners.pointer_mut(configuration).unwrap() = json!(policy);
-    let new = file.with_extension("new");
-    std::fs::write(&new, listeners.to_string()).unwrap();
-    std::fs::rename(new, file).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

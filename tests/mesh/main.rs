@@ -1,5 +1,6 @@
 //! The real filter in a real Istio, on a real Kubernetes API.
 
+mod admission;
 mod gateway;
 mod keep;
 mod modules;

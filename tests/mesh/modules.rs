@@ -3,7 +3,7 @@
 use testbed::cargo::build_wasm;
 use testbed::client::{Client, Http};
 use testbed::mesh::gateway::{Gateway, Setup};
-use testbed::mesh::registry::{Registry, sha256};
+use testbed::mesh::registry::{Registry, module_digest, sha256};
 use testbed::wait_until;
 
 use crate::team::{Mesh, RANKER, Watch, policy, untouched};
@@ -36,14 +36,14 @@ async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
     let image = registry.push("target/image", "traffic-policy:1").unwrap();
     let artifact = registry.push("target/artifact", "artifact:1").unwrap();
     let module = build_wasm().unwrap();
-    let of_module = sha256(&module).unwrap();
+    let (in_artifact, in_file) = (module_digest().unwrap(), sha256(&module).unwrap());
     let watch = Watch::start(&client);
     for (image, digest) in [
         (format!("{address}/traffic-policy:1"), &image),
         (format!("oci://{address}/artifact:1"), &artifact),
-        // The layer of the artifact is the module itself.
-        (format!("http://{address}/v2/artifact/blobs/sha256:{of_module}"), &of_module),
-        (format!("file://{}", module.display()), &of_module),
+        // The last layer of the artifact is the module itself.
+        (format!("http://{address}/v2/artifact/blobs/sha256:{in_artifact}"), &in_artifact),
+        (format!("file://{}", module.display()), &in_file),
     ] {
         let objects = mesh.with_image(&image, digest);
         mesh.istio.kubernetes.apply(&objects).await.unwrap();

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use testbed::backend::{Backend, named};
+use testbed::backend::Backend;
 use testbed::bootstrap::{http_filters, metadata_header, trust_source_and_metadata};
 use testbed::cases::{self, Table};
 use testbed::client::{Http, served_by};
@@ -32,6 +32,11 @@ async fn the_shipped_files_are_taken_by_the_api_server_and_the_control_plane() {
     }
 }
 
+/// The Service of a cluster of the tables.
+fn service(cluster: &str) -> String {
+    cluster.replace(['|', '.'], "-")
+}
+
 /// A service for each cluster of the tables; all other requests get 404.
 async fn services(mesh: &Mesh, names: &BTreeSet<String>) -> Vec<Backend> {
     let backends = Backend::start_all(names).await.unwrap();
@@ -40,12 +45,12 @@ async fn services(mesh: &Mesh, names: &BTreeSet<String>) -> Vec<Backend> {
         backend.remember();
         let port = json!({ "name": "http", "port": 8080, "targetPort": backend.address.port() });
         objects.push(json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": backend.name },
-            "spec": { "selector": { "app": backend.name }, "ports": [port] },
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service(&backend.name) },
+            "spec": { "selector": { "app": service(&backend.name) }, "ports": [port] },
         }));
         objects.push(json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": { "name": format!("of-{}", backend.name) },
-            "spec": { "address": "127.0.0.1", "labels": { "app": backend.name } },
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": { "name": format!("of-{}", service(&backend.name)) },
+            "spec": { "address": "127.0.0.1", "labels": { "app": service(&backend.name) } },
         }));
     }
     let server = json!({ "port": { "number": mesh.port, "name": "http", "protocol": "HTTP" }, "bind": "127.0.0.1", "hosts": ["*"] });
@@ -83,20 +88,30 @@ fn trust() -> Value {
 
 /// The policy of a table, whose explicit clusters are Istio's.
 fn in_mesh(table: &Table) -> Value {
-    let service = |name: &Value| json!(format!("outbound|8080||{}.default.svc.cluster.local", name.as_str().unwrap()));
+    let in_istio = |name: &Value| {
+        let service = service(name.as_str().unwrap());
+        json!(format!("outbound|8080||{service}.default.svc.cluster.local"))
+    };
     let mut policy = table.policy.clone();
     if let Some(cluster) = policy.get_mut("default_cluster") {
-        *cluster = service(cluster);
+        *cluster = in_istio(cluster);
     }
     for backend in
         policy.get_mut("backends").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut())
     {
         if let Some(cluster) = backend.get_mut("cluster") {
-            *cluster = service(cluster);
+            *cluster = in_istio(cluster);
         }
     }
     policy
 }
+
+/// Cases that are decided otherwise because Istio normalizes paths, and the backend that serves them.
+const NORMALIZED: [(&str, &str); 3] = [
+    ("match-paths.json: a path regex and a percent-encoded letter", "regex"),
+    ("match-paths.json: an exact path, percent-encoded", "exact"),
+    ("routes.json: an encoded letter is no letter", "rank"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_decides_as_the_tables_say() {
@@ -107,6 +122,7 @@ async fn a_gateway_decides_as_the_tables_say() {
     let gateway = Gateway::start(&mesh.istio, &Setup::new(mesh.port)).await.unwrap();
     let client = gateway.client(Http::V1);
     let (mut expected_copies, mut requests) = (BTreeMap::new(), 0);
+    let mut otherwise = BTreeMap::new();
     for table in &tables {
         let objects = mesh.render(&in_mesh(table), "--gateway gateway --all-hosts --port 8080");
         mesh.apply(&objects, &gateway).await;
@@ -124,7 +140,10 @@ async fn a_gateway_decides_as_the_tables_say() {
                 (None, Some(expected)) => {
                     assert!(served.is_some_and(|name| expected.backend.contains(name)), "{rule}: {answer:?}");
                 }
-                (None, None) => assert_eq!((served, answer.status().as_u16()), (None, 404), "{rule}"),
+                (None, None) if served.is_some() => {
+                    otherwise.insert(rule.clone(), served.unwrap().to_owned());
+                }
+                (None, None) => assert_eq!(answer.status(), 404, "{rule}"),
             }
             requests += 1;
             let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
@@ -134,6 +153,8 @@ async fn a_gateway_decides_as_the_tables_say() {
             }
         }
     }
+    let normalized = NORMALIZED.map(|(rule, backend)| (rule.to_owned(), backend.to_owned()));
+    assert_eq!(otherwise, BTreeMap::from(normalized));
     assert!(requests > 300, "{requests}");
     let copies: u64 = expected_copies.values().map(|copies| copies.len() as u64).sum();
     let mut seen_copies: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -154,5 +175,4 @@ async fn a_gateway_decides_as_the_tables_say() {
     .unwrap();
     seen_copies.values_mut().for_each(|copies| copies.sort());
     assert_eq!(seen_copies, expected_copies);
-    let _ = named(&backends, "v1");
 }

@@ -123,7 +123,8 @@ impl Envoy {
 
     /// How often a policy has been loaded so far, on any thread.
     pub fn loads(&self) -> usize {
-        self.log().matches("traffic policy in force").count()
+        let is_load = |line: &&str| line.contains("traffic policy ") && line.contains("in force: ");
+        self.log().lines().filter(is_load).count()
     }
 }
 

@@ -255,3 +255,36 @@ fn a_policy_that_the_clients_side_of_kubectl_can_not_apply_is_a_note() {
     let expected = "note: an object has more than 256 KiB: apply it with kubectl apply --server-side\n";
     assert_eq!((status, found.as_str()), (Some(0), expected));
 }
+
+#[test]
+fn several_policies_on_the_same_proxies_have_names() {
+    let own = MESH.replacen('{', r#"{ "name": "shop","#, 1);
+    for (policy, options, name) in [(MESH, "--name ranker", "ranker"), (&own, "", "shop"), (&own, "--name b2", "b2")] {
+        let all = rendered_of(policy, format!("{HOST} {options}").trim());
+        let [plugin, filter] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(plugin["metadata"]["name"], format!("traffic-policy-{name}"));
+        assert_eq!(plugin["spec"]["pluginName"], format!("traffic-policy-{name}"));
+        assert_eq!(plugin["spec"]["pluginConfig"]["name"], name);
+        assert_eq!(filter["metadata"]["name"], format!("traffic-policy-{name}-routes"));
+        let route = &patches(filter, "HTTP_ROUTE")[0]["patch"]["value"];
+        assert_eq!(route["name"], format!("traffic-policy-{name}"));
+        assert_eq!(route["route"]["cluster_header"], format!("x-traffic-cluster-{name}"));
+        assert_eq!(route["match"]["headers"][0]["name"], format!("x-traffic-cluster-{name}"));
+    }
+    let (status, found) = complaint(MESH, &format!("{HOST} --name Ranker"));
+    assert_eq!(status, Some(2));
+    assert!(found.contains("write 1 to 40 of a-z, 0-9 and -"), "{found}");
+}
+
+#[test]
+fn a_refused_policy_is_kept_from_other_hosts_unless_it_says_otherwise() {
+    let refusing = MESH.replacen('{', r#"{ "if_invalid": "refuse","#, 1);
+    for (policy, expected) in [(MESH, "keep"), (&refusing, "refuse")] {
+        assert_eq!(rendered_of(policy, HOST)[0]["spec"]["pluginConfig"]["if_invalid"], expected);
+        let desk = Desk::with("policy.json", policy);
+        let clusters = ["v1", "v2"]
+            .map(|name| format!(" --cluster outbound|8080|{name}|ranker.default.svc.cluster.local=ranker-{name}:8080"));
+        let all = objects(&desk.ok(&format!("render envoy-gateway {}{}", desk.file(), clusters.concat())));
+        assert_eq!(all[0]["spec"]["wasm"][0]["config"]["if_invalid"], expected);
+    }
+}

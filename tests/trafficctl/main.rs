@@ -1,5 +1,6 @@
 //! trafficctl, run as operators run it.
 
+mod admission;
 mod arguments;
 mod check;
 mod clusters;

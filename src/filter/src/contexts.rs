@@ -1,4 +1,4 @@
-//! Which policies the root contexts of a process run.
+//! What the root contexts of a process serve.
 //!
 //! A policy is loaded on the main thread and on each worker, and a load may fail on one of them
 //! only. So what one thread runs says nothing about the others. The threads keep this record in

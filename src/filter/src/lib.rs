@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod contexts;
+pub mod digest;
 pub mod draws;
 pub mod gate;
 pub mod memo;

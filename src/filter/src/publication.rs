@@ -4,6 +4,15 @@
 //! on all workers but succeed on the main thread. And a policy may serve that was not loaded: the
 //! host may return to a root context whose policy was replaced, without a word.
 
+/// The bit of a [`standing`] that says that a policy was refused. A hash has 53 bits.
+const REFUSED: u64 = 1 << 63;
+
+/// What a root context serves, as a number: the policy with this hash, or 0 if requests pass; and
+/// whether the policy that the context was configured with was refused.
+pub fn standing(hash: u64, is_refused: bool) -> u64 {
+    if is_refused { hash | REFUSED } else { hash }
+}
+
 /// What a root context knows about its own publication.
 #[derive(Debug)]
 pub struct Publication {
@@ -19,15 +28,15 @@ pub struct Publication {
 /// What a root context sees when its timer ticks.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// The hash of its own policy.
+    /// Its own [`standing`].
     pub own: u64,
-    /// How many contexts of the process run it.
+    /// How many contexts of the process have it.
     pub contexts: u64,
-    /// The hash of the policy that the process has published.
+    /// The standing that the process has published.
     pub published: u64,
-    /// How many requests that policy has decided on this worker.
+    /// How many requests contexts of that standing have had on this worker.
     pub requests_of_published: u64,
-    /// The hash of the policy that this VM has published.
+    /// The standing that this VM has published.
     pub published_here: u64,
 }
 
@@ -96,6 +105,14 @@ mod tests {
         let mut publication = Publication::default();
         publication.supersede();
         publication
+    }
+
+    #[test]
+    fn a_policy_that_serves_for_a_refused_one_is_told_from_the_same_policy() {
+        let hash = (1 << 53) - 1;
+        assert_eq!(standing(hash, false), hash);
+        let standings = [(0, true), (hash, true), (0, false), (hash, false)].map(|(hash, is)| standing(hash, is));
+        assert!(standings.iter().enumerate().all(|(n, standing)| !standings[..n].contains(standing)));
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod decision;
 mod excerpt;
 mod explain;
 mod finding;
+mod gist;
 mod ids;
 pub mod limits;
 mod matching;
@@ -66,16 +67,19 @@ mod traffic;
 mod witness;
 
 pub use affinity::Affinity;
+pub use config::IfInvalid;
 #[cfg(feature = "schema")]
 pub use config::schema;
 pub use cookie::KeyCookie;
 pub use decision::{Decision, Reason};
 pub use explain::{Chance, Check, Copied, Explanation, KeyTried, Standing, Trial};
 pub use finding::{Fault, Finding, Kind, Refused, Severity};
+pub use gist::Gist;
 pub use ids::{ChoiceId, EntryId, ShadowId};
 pub use matching::{Conditions, Match};
 pub use names::{
-    BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method, Variant,
+    BackendName, ClusterName, CohortName, CookieName, EndpointName, FilterStateName, HeaderName, Method, PolicyName,
+    Variant,
 };
 pub use parse::Parsed;
 pub use place::{Place, Step};

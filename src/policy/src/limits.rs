@@ -13,8 +13,11 @@ pub struct Range {
     pub default: Option<u64>,
 }
 
-/// The default of `routing_header`.
+/// The default of `routing_header` in a policy without a name. With one, `-` and the name follow.
 pub const ROUTING_HEADER: &str = "x-traffic-cluster";
+
+/// The default of `point_header` in a policy without a name. With one, `-` and the name follow.
+pub const POINT_HEADER: &str = "x-traffic-point";
 
 /// The header that contains the shard key where `affinity` or its `keys` is absent.
 pub const KEY_HEADER: &str = "x-serve-shard-key";
@@ -40,6 +43,9 @@ pub const COOKIE_NAME_BYTES: usize = 4096 - 32;
 /// The longest name of an endpoint, a cohort or a filter state, in characters, all of which are
 /// ASCII.
 pub const NAME_BYTES: usize = 64;
+
+/// The longest name of a policy, in characters, all of which are ASCII.
+pub const POLICY_NAME_BYTES: usize = 40;
 
 /// The longest name of a backend or a cluster, in bytes.
 pub const BACKEND_BYTES: usize = 255;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::finding::Fault;
-use crate::limits::{BACKEND_BYTES, NAME_BYTES};
+use crate::limits::{BACKEND_BYTES, NAME_BYTES, POLICY_NAME_BYTES};
 
 /// Declares a name: a string that obeys `$check`.
 macro_rules! name {
@@ -58,6 +58,12 @@ macro_rules! name {
 }
 
 name! {
+    /// The name of a policy: 1 to 40 characters of `a-z 0-9 -`, so that names of headers and of
+    /// Kubernetes objects can contain it.
+    PolicyName(Arc<str>) = policy
+}
+
+name! {
     /// The name of an endpoint: 1 to 64 characters of `A-Z a-z 0-9 _ -`. A clone shares the string.
     EndpointName(Arc<str>) = |name| word(name, "an endpoint")
 }
@@ -105,6 +111,15 @@ name! {
     /// The name of a filter state: 1 to 64 characters of `A-Z a-z 0-9 _ - .`, so that the format
     /// string of an access log can hold it.
     FilterStateName(String) = filter_state
+}
+
+fn policy(name: &str) -> Result<&str, Fault> {
+    let is_name_char = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if is_made_of(name, POLICY_NAME_BYTES, is_name_char) {
+        return Ok(name);
+    }
+    let remedy = format!("use 1 to {POLICY_NAME_BYTES} characters of a-z, 0-9 and -");
+    Err(Fault::new(format!("{name:?} is not a name for a policy"), remedy))
 }
 
 fn word<'a>(name: &'a str, what: &str) -> Result<&'a str, Fault> {
@@ -191,6 +206,16 @@ mod tests {
 
     fn accepts<N: FromStr>(name: &str) -> bool {
         name.parse::<N>().is_ok()
+    }
+
+    #[test]
+    fn a_policy_has_a_name_of_1_to_40_characters_that_a_header_and_a_kubernetes_object_can_contain() {
+        for (name, expected) in
+            [("a", true), ("ranker-2", true), ("", false), ("A", false), ("a_b", false), ("a.b", false), ("ä", false)]
+        {
+            assert_eq!(accepts::<PolicyName>(name), expected, "{name}");
+        }
+        assert!(accepts::<PolicyName>(&"a".repeat(40)) && !accepts::<PolicyName>(&"a".repeat(41)));
     }
 
     #[test]

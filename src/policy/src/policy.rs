@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use crate::affinity::Affinity;
+use crate::config::IfInvalid;
 use crate::ids::ChoiceId;
 use crate::matching::{Conditions, Match};
-use crate::names::{ClusterName, CohortName, EndpointName, FilterStateName, HeaderName};
+use crate::names::{ClusterName, CohortName, EndpointName, FilterStateName, HeaderName, PolicyName};
 use crate::shadow::Shadow;
 use crate::traffic::Traffic;
 
 /// A traffic policy in force. Made by [`Policy::from_json`].
 #[derive(Debug, PartialEq)]
 pub struct Policy {
+    /// Which policy it is, where a proxy runs several; `None` without a name.
+    pub name: Option<PolicyName>,
+    /// What becomes of the document if it has errors.
+    pub if_invalid: IfInvalid,
     /// The request header that the Envoy route's `cluster_header` names.
     pub routing_header: HeaderName,
     /// The response header that names the serving backend; `None` adds none.

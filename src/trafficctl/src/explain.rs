@@ -43,6 +43,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     let host = request.header(":authority").next().unwrap_or_default();
     say!("{}  {} (host {})", Styled(TITLE, "request"), arguments.request.in_words(), String::from_utf8_lossy(host));
+    if let Some(name) = &policy.name {
+        say!("{}   {}", Styled(TITLE, "policy"), &**name);
+    }
     trials("endpoint", &explanation.endpoints);
     if explanation.endpoint.is_none() {
         match &policy.default_cluster {
@@ -214,6 +217,7 @@ fn as_json(policy: &Policy, explanation: &Explanation<'_>) -> Value {
         })
     });
     json!({
+        "policy": policy.name.as_deref(),
         "endpoint": explanation.endpoint.map(|endpoint| &*endpoint.name),
         "cohort": explanation.cohort.map(|cohort| &*cohort.name),
         "reason": explanation.endpoint.map(|_| explanation.reason.name()),

@@ -32,6 +32,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         say!("{:#}", as_json(policy));
         return Ok(());
     }
+    if let Some(name) = &policy.name {
+        say!("policy {}\n", &**name);
+    }
     let mut table = Table::new(["endpoint", "takes", "backend", "share", "", "shadows"]);
     for endpoint in &policy.endpoints {
         let shadows: Vec<_> = endpoint.shadows().map(shadow).collect();
@@ -85,5 +88,5 @@ fn as_json(policy: &Policy) -> Value {
             "cohorts": cohorts.collect::<Vec<_>>(),
         })
     });
-    json!({ "endpoints": endpoints.collect::<Vec<_>>() })
+    json!({ "name": policy.name.as_deref(), "endpoints": endpoints.collect::<Vec<_>>() })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::ports::Ports;
@@ -67,6 +68,22 @@ impl Registry {
         let digest = fs::read_to_string(&digest)?;
         Ok(digest.trim().strip_prefix("sha256:").context("no digest")?.to_owned())
     }
+}
+
+/// The digest of the module in `target/artifact`, as 64 digits.
+///
+/// # Errors
+/// When there is none (`make image`).
+pub fn module_digest() -> anyhow::Result<String> {
+    let layout = project().join("target/artifact");
+    let digest_at = |document: &[u8], at: &str| -> anyhow::Result<String> {
+        let document: Value = serde_json::from_slice(document)?;
+        let digest = document.pointer(at).and_then(Value::as_str).and_then(|text| text.strip_prefix("sha256:"));
+        Ok(digest.with_context(|| format!("no digest at {at}"))?.to_owned())
+    };
+    let index = fs::read(layout.join("index.json")).context("run `make image`")?;
+    let manifest = digest_at(&index, "/manifests/0/digest")?;
+    digest_at(&fs::read(layout.join("blobs/sha256").join(manifest))?, "/layers/1/digest")
 }
 
 /// The SHA-256 of a file, as 64 digits.

@@ -106,7 +106,8 @@ fn publish(policy: &Policy, decision: &Decision<'_>) {
     if let Some(name) = &policy.filter_state {
         let cohort = decision.cohort.map_or("-", |cohort| &*cohort.name);
         let (endpoint, backend, reason) = (&decision.endpoint.name, &decision.backend.name, decision.reason.name());
-        host::set_filter_state(name, &format!("{endpoint}/{cohort}/{backend}/{reason}"));
+        let (of_policy, slash) = policy.name.as_deref().map_or(("", ""), |name| (name, "/"));
+        host::set_filter_state(name, &format!("{of_policy}{slash}{endpoint}/{cohort}/{backend}/{reason}"));
     }
 }
 
@@ -118,7 +119,7 @@ impl HttpContext for Http {
         self.is_complete = end_of_stream;
         let Some(plugin) = &self.plugin else { return Action::Continue };
         let Some(loaded) = plugins::loaded(plugin) else {
-            plugin.headers.of_request().for_each(|header| host::set_request_header(header, None));
+            plugin.headers.request.iter().for_each(|header| host::set_request_header(header, None));
             return Action::Continue;
         };
         let policy = &loaded.policy;

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use policy::shadow::Shadow;
-use policy::{CohortName, Decision, HeaderName, Policy};
+use policy::{CohortName, Decision, Finding, HeaderName, Parsed, Policy, Refused};
 
 use super::metrics::Choice;
 use super::target::Target;
 use super::worker;
+use crate::digest::Digest;
 
 /// A policy, ready to decide.
 ///
@@ -17,6 +18,8 @@ use super::worker;
 /// and it has that in an `Rc` of its own: a slow request must not keep the whole policy in memory.
 pub(super) struct Loaded {
     pub(super) policy: Policy,
+    /// Of the document that it was read from.
+    pub(super) document: Digest,
     /// How many different headers a decision may ask for.
     pub(super) headers_asked: usize,
     pub(super) headers: Rc<Headers>,
@@ -28,18 +31,29 @@ pub(super) struct Loaded {
 
 /// The headers that the filter sets.
 pub(super) struct Headers {
-    pub(super) routing: HeaderName,
-    pub(super) request: Option<HeaderName>,
+    /// Those of requests: the routing header, the one for the upstream, and those that steer
+    /// mirrors.
+    pub(super) request: Vec<HeaderName>,
     pub(super) response: Option<HeaderName>,
     pub(super) mirrors: Vec<HeaderName>,
 }
 
 impl Loaded {
-    /// The state before the first request of `policy`.
-    pub(super) fn new(policy: Policy) -> Self {
+    /// The state before the first request of the policy in `document`, and the warnings about it.
+    ///
+    /// # Errors
+    /// All that is wrong with the policy.
+    // A copy of the whole compiler for each caller would be large.
+    #[inline(never)]
+    pub(super) fn read(document: &[u8]) -> Result<(Rc<Self>, Vec<Finding>), Refused> {
+        let Parsed { policy, warnings } = Policy::from_json(document)?;
+        Ok((Rc::new(Self::new(policy, Digest::of(document))), warnings))
+    }
+
+    fn new(policy: Policy, document: Digest) -> Self {
+        let of_request = std::iter::once(&policy.routing_header).chain(&policy.request_header);
         let headers = Headers {
-            routing: policy.routing_header.clone(),
-            request: policy.request_header.clone(),
+            request: of_request.chain(&policy.mirror_headers).cloned().collect(),
             response: policy.response_header.clone(),
             mirrors: policy.mirror_headers.clone(),
         };
@@ -52,6 +66,7 @@ impl Loaded {
             }
         }
         Self {
+            document,
             headers_asked: policy.headers_asked(),
             headers: Rc::new(headers),
             choices: empty(policy.choices()),
@@ -78,14 +93,14 @@ impl Loaded {
 }
 
 impl Headers {
-    /// Whether the filter sets the request header `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.of_request().any(|header| *header == *name)
+    /// The request headers that a client must not set where no policy decides.
+    pub(super) fn of_undecided(request: Vec<HeaderName>) -> Self {
+        Self { request, response: None, mirrors: Vec::new() }
     }
 
-    /// The request headers that the filter sets.
-    pub(super) fn of_request(&self) -> impl Iterator<Item = &HeaderName> {
-        std::iter::once(&self.routing).chain(&self.request).chain(&self.mirrors)
+    /// Whether the filter sets the request header `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.request.iter().any(|header| *header == *name)
     }
 }
 

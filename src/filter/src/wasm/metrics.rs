@@ -7,10 +7,10 @@ use std::cell::{Cell, OnceCell, RefCell};
 
 use policy::metrics::{Labels, Metric, NO_RESPONSE, Part};
 use policy::shadow::{Outcome, Shadow};
-use policy::{Decision, Policy, Reason, StatusClass};
+use policy::{Decision, Reason, StatusClass};
 
 use super::host;
-use crate::registry::{MetricId, Registry};
+use crate::registry::{MetricId, Registry, Serving};
 
 /// The version of the filter.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -19,19 +19,19 @@ thread_local! {
     static REGISTRY: RefCell<Registry<host::Metrics>> = RefCell::default();
 }
 
-/// Publishes `policy` as the one in force.
-pub(super) fn publish(policy: &Policy) {
-    REGISTRY.with_borrow_mut(|registry| registry.publish(policy, VERSION));
+/// Publishes what `plugin` serves.
+pub(super) fn publish(plugin: &str, serving: Serving<'_>) {
+    REGISTRY.with_borrow_mut(|registry| registry.publish(plugin, serving, VERSION));
 }
 
-/// The hash of the policy that this VM published last; 0 before the first.
-pub(super) fn published() -> u64 {
-    REGISTRY.with_borrow(Registry::published)
+/// The standing that this VM published last for `plugin`; 0 before the first.
+pub(super) fn published(plugin: &str) -> u64 {
+    REGISTRY.with_borrow(|registry| registry.published(plugin))
 }
 
-/// Publishes how many root contexts run the policy in force.
-pub(super) fn publish_contexts(count: u64) {
-    REGISTRY.with_borrow_mut(|registry| registry.publish_contexts(count));
+/// Publishes how many root contexts run the policy in force, which has this name.
+pub(super) fn publish_contexts(name: Option<&str>, count: u64) {
+    REGISTRY.with_borrow_mut(|registry| registry.publish_contexts(name, count));
 }
 
 /// Counts the requests to one backend of one endpoint and cohort.

@@ -3,6 +3,7 @@
 mod callouts;
 mod host;
 mod http;
+mod last_good;
 mod loaded;
 mod metrics;
 mod outbox;

@@ -1,19 +1,20 @@
 //! A plugin: the state of one root context, from its configuration to the answer to its last copy.
 
 use std::cell::{Cell, RefCell};
-use std::hash::Hasher;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fnv::FnvHasher;
-use policy::{Finding, Policy, Refused, limits};
+use policy::{Gist, PolicyName, limits};
 
 use super::callouts::Callouts;
-use super::host;
 use super::loaded::{Headers, Loaded};
 use super::outbox::{Copies, Outbox};
 use super::publisher::Publisher;
+use super::{host, last_good};
+use crate::digest::Digest;
 use crate::memory::is_available;
+use crate::publication::standing;
+use crate::registry::Serving;
 
 /// The most bytes of bodies that are moved at a time; a larger body is moved alone.
 const MAX_MOVED: usize = 1 << 20;
@@ -21,19 +22,26 @@ const MAX_MOVED: usize = 1 << 20;
 /// How many bytes of memory it takes to load each byte of a document: pointers have 32 bits here.
 const LOADING_BYTES_PER_BYTE: usize = limits::LOADING_BYTES_PER_BYTE / 2;
 
+/// The memory that a document takes that is too large to be parsed: its own, and a byte for each
+/// bracket that is open, in a list that grows.
+const SKIPPING_BYTES_PER_BYTE: usize = 8;
+
 /// The state of one root context, which the host calls a plugin.
 pub(super) struct Plugin {
     /// The names that the host gives to the plugin. Each change of its policy keeps them.
     pub(super) name: String,
-    /// A number that tells this name and configuration from others.
-    pub(super) id: u64,
-    /// The configuration; `None` if there was no room to keep it.
+    /// What it was configured with.
+    configuration: Digest,
+    serves: Serves,
+    /// The name of the policy that decides, or else of the one that was refused.
+    policy_name: RefCell<Option<PolicyName>>,
+    /// The document of the policy that decides; `None` if there was no room to keep it.
     document: RefCell<Option<Vec<u8>>>,
     /// The headers of its policy, which a client must not set, even without memory for the policy.
     pub(super) headers: Rc<Headers>,
-    /// `None` while it has no requests and was replaced.
+    /// `None` while it has no requests and was replaced, and if requests pass.
     loaded: RefCell<Option<Rc<Loaded>>>,
-    /// The hash of the policy that decides.
+    /// The hash of the policy that decides; 0 if requests pass.
     hash: Cell<u64>,
     /// The number of requests when a policy was loaded last.
     requests_before: Cell<u64>,
@@ -42,24 +50,73 @@ pub(super) struct Plugin {
     callouts: RefCell<Callouts>,
 }
 
+/// Which policy a plugin serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    /// The one that it was configured with.
+    Own,
+    /// That one was refused. The last good one.
+    LastGood,
+    /// That one was refused. None: requests pass.
+    Nothing,
+}
+
 impl Plugin {
-    /// Loads the policy in `document`, and returns the warnings with it.
-    ///
-    /// # Errors
-    /// All that is wrong with the policy.
-    pub(super) fn load(name: String, document: Vec<u8>) -> Result<(Self, Vec<Finding>), Refused> {
-        let parsed = Policy::from_json(&document)?;
-        Ok((Self::new(name, document, Rc::new(Loaded::new(parsed.policy))), parsed.warnings))
+    /// A plugin that was configured with `document`, and which `loaded` decides for.
+    pub(super) fn new(name: String, document: Vec<u8>, loaded: Rc<Loaded>) -> Self {
+        let configuration = loaded.document;
+        Self::deciding(Serves::Own, name, configuration, Some(document), loaded)
     }
 
-    /// A plugin whose configuration is `document`, but which `loaded` decides for.
-    pub(super) fn new(name: String, document: Vec<u8>, loaded: Rc<Loaded>) -> Self {
+    /// A plugin without the memory for its own policy, for which an earlier one decides: `loaded`.
+    pub(super) fn outdated(name: String, loaded: Rc<Loaded>) -> Self {
+        Self::deciding(Serves::Own, name, Digest::of(&[]), None, loaded)
+    }
+
+    /// A plugin whose policy was refused, and which goes on with the last good one: `loaded`, from
+    /// `document`.
+    pub(super) fn keeping(name: String, configuration: Digest, document: Vec<u8>, loaded: Rc<Loaded>) -> Self {
+        Self::deciding(Serves::LastGood, name, configuration, Some(document), loaded)
+    }
+
+    /// A plugin whose policy was refused, and which has no other: requests pass.
+    pub(super) fn passing(name: String, configuration: Digest, gist: Gist) -> Self {
+        let headers = Rc::new(Headers::of_undecided(gist.headers));
+        Self::with(Serves::Nothing, name, configuration, gist.name, headers)
+    }
+
+    fn deciding(
+        serves: Serves,
+        name: String,
+        configuration: Digest,
+        document: Option<Vec<u8>>,
+        loaded: Rc<Loaded>,
+    ) -> Self {
+        let (policy_name, headers) = (loaded.policy.name.clone(), Rc::clone(&loaded.headers));
         Self {
-            id: id(&name, &document),
+            document: RefCell::new(document),
             hash: Cell::new(loaded.policy.hash),
-            document: RefCell::new(Some(document)),
-            headers: Rc::clone(&loaded.headers),
             loaded: RefCell::new(Some(loaded)),
+            ..Self::with(serves, name, configuration, policy_name, headers)
+        }
+    }
+
+    /// A plugin without a policy.
+    fn with(
+        serves: Serves,
+        name: String,
+        configuration: Digest,
+        policy_name: Option<PolicyName>,
+        headers: Rc<Headers>,
+    ) -> Self {
+        Self {
+            configuration,
+            serves,
+            policy_name: RefCell::new(policy_name),
+            document: RefCell::default(),
+            headers,
+            loaded: RefCell::default(),
+            hash: Cell::new(0),
             requests_before: Cell::new(0),
             publisher: Publisher::new(&name),
             outbox: Outbox::default(),
@@ -93,14 +150,23 @@ impl Plugin {
         }
     }
 
-    /// How many endpoints the policy has.
-    pub(super) fn endpoints(&self) -> usize {
-        self.in_memory().map_or(0, |loaded| loaded.policy.endpoints.len())
+    /// Whether the host gave both the same name and configuration.
+    pub(super) fn is_configured_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.configuration == other.configuration
     }
 
-    /// The hash of the policy that decides.
-    pub(super) fn hash(&self) -> u64 {
-        self.hash.get()
+    /// Whether no policy decides: requests pass.
+    pub(super) fn passes(&self) -> bool {
+        self.serves == Serves::Nothing
+    }
+
+    /// What it serves, as a number.
+    pub(super) fn standing(&self) -> u64 {
+        standing(self.hash.get(), self.is_refused())
+    }
+
+    fn is_refused(&self) -> bool {
+        self.serves != Serves::Own
     }
 
     /// How many requests there were.
@@ -117,11 +183,11 @@ impl Plugin {
         self.set_timer();
     }
 
-    /// The timer has fired. `requests` returns how many requests the policy with a hash has decided
+    /// The timer has fired. `requests` returns how many requests the plugins of a standing have had
     /// on this worker.
     pub(super) fn tick(&self, requests: impl FnOnce(u64) -> u64) {
         self.callouts.borrow_mut().send(&self.outbox, MAX_MOVED);
-        if self.publisher.tick(self.hash(), requests) {
+        if self.publisher.tick(self.standing(), self.policy_name.borrow().as_deref(), requests) {
             self.publish();
         }
         self.set_timer();
@@ -134,9 +200,18 @@ impl Plugin {
         callouts.is_empty()
     }
 
+    /// Remembers `loaded` as the last good policy, if it is the plugin's own.
+    pub(super) fn remember(&self, loaded: &Loaded) {
+        if let (Serves::Own, Some(document)) = (self.serves, &*self.document.borrow())
+            && loaded.document == self.configuration
+        {
+            last_good::remember(&self.name, document, loaded.document);
+        }
+    }
+
     /// There are no more requests. Returns whether no copy waits for its answer.
     pub(super) fn end(&self) -> bool {
-        self.publisher.leave(self.hash());
+        self.publisher.leave(self.standing(), self.policy_name.borrow().as_deref());
         self.loaded.take();
         self.document.take();
         let mut callouts = self.callouts.borrow_mut();
@@ -156,9 +231,17 @@ impl Plugin {
     }
 
     fn publish(&self) {
-        if let Some(loaded) = self.loaded() {
-            self.publisher.publish(&loaded.policy);
+        let loaded = self.loaded();
+        if loaded.is_none() && !self.passes() {
+            return;
         }
+        // The host may have returned to it, after a newer one was remembered.
+        if let Some(loaded) = &loaded {
+            self.remember(loaded);
+        }
+        let (policy, name) = (loaded.as_ref().map(|loaded| &loaded.policy), self.policy_name.borrow());
+        let (standing, is_refused) = (self.standing(), self.is_refused());
+        self.publisher.publish(Serving { policy, name: name.as_deref(), standing, is_refused });
     }
 
     /// Lets the timer fire when something is due, and stops it if nothing is.
@@ -204,9 +287,12 @@ impl Plugin {
 
     /// Lets `loaded` decide from now on.
     pub(super) fn decide_by(&self, loaded: &Rc<Loaded>) {
-        let hash = loaded.policy.hash;
-        let before = self.hash.replace(hash);
-        self.publisher.switch(before, hash);
+        if self.hash.get() != loaded.policy.hash {
+            // The next check joins again.
+            self.publisher.leave(self.standing(), self.policy_name.borrow().as_deref());
+            self.hash.set(loaded.policy.hash);
+            self.policy_name.replace(loaded.policy.name.clone());
+        }
         self.loaded.replace(Some(Rc::clone(loaded)));
     }
 
@@ -214,7 +300,7 @@ impl Plugin {
     fn load_again(&self) -> Option<Rc<Loaded>> {
         let document = self.document.borrow();
         let document = document.as_ref().filter(|document| can_load(document.len()))?;
-        let loaded = Rc::new(Loaded::new(Policy::from_json(document).ok()?.policy));
+        let (loaded, _) = Loaded::read(document).ok()?;
         self.decide_by(&loaded);
         Some(loaded)
     }
@@ -222,12 +308,7 @@ impl Plugin {
 
 /// Whether there is the memory to load a document of so many bytes.
 pub(super) fn can_load(bytes: usize) -> bool {
-    is_available(bytes.saturating_mul(LOADING_BYTES_PER_BYTE))
-}
-
-fn id(name: &str, document: &[u8]) -> u64 {
-    let mut hasher = FnvHasher::default();
-    hasher.write(name.as_bytes());
-    hasher.write(document);
-    hasher.finish()
+    // A larger document is refused before it is parsed.
+    let is_parsed = bytes <= limits::DOCUMENT_BYTES;
+    is_available(bytes.saturating_mul(if is_parsed { LOADING_BYTES_PER_BYTE } else { SKIPPING_BYTES_PER_BYTE }))
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::loaded::Loaded;
 use super::plugin::Plugin;
 use super::{host, worker};
+use crate::digest::Digest;
 
 /// The most bytes that documents of replaced policies take. Above it, the oldest are forgotten.
 const MAX_REPLACED_BYTES: usize = 1 << 27;
@@ -29,9 +30,12 @@ pub(super) fn with<R>(f: impl FnOnce(&Plugins) -> R) -> R {
 }
 
 /// The policy that decides for `plugin`: without the memory for its own, the newest of its name.
-/// `None` if there is none.
+/// `None` if there is none, or requests pass.
 pub(super) fn loaded(plugin: &Plugin) -> Option<Rc<Loaded>> {
     plugin.loaded().or_else(|| {
+        if plugin.passes() {
+            return None;
+        }
         log::error!("traffic policy: no memory for the policy that was taken up again; the newest decides instead");
         let newest = with(|plugins| plugins.newest(&plugin.name))?;
         plugin.decide_by(&newest);
@@ -71,11 +75,18 @@ impl Plugins {
         self.live.borrow().iter().rev().filter(|plugin| plugin.name == name).find_map(|plugin| plugin.in_memory())
     }
 
-    /// How many requests the policy with this hash has decided, for plugins of this name.
-    pub(super) fn requests(&self, name: &str, hash: u64) -> u64 {
+    /// The policy of the plugin of this name that has this document, if it is in memory.
+    pub(super) fn in_memory(&self, name: &str, document: Digest) -> Option<Rc<Loaded>> {
         let live = self.live.borrow();
-        let of_policy = live.iter().filter(|plugin| plugin.name == name && plugin.hash() == hash);
-        of_policy.map(|plugin| plugin.requests()).sum()
+        let of_name = live.iter().filter(|plugin| plugin.name == name);
+        of_name.filter_map(|plugin| plugin.in_memory()).find(|loaded| loaded.document == document)
+    }
+
+    /// How many requests the plugins of this name and standing have had.
+    pub(super) fn requests(&self, name: &str, standing: u64) -> u64 {
+        let live = self.live.borrow();
+        let of_standing = live.iter().filter(|plugin| plugin.name == name && plugin.standing() == standing);
+        of_standing.map(|plugin| plugin.requests()).sum()
     }
 
     /// Ends a plugin that gets no more requests. Returns whether nothing of it is under way.
@@ -86,7 +97,7 @@ impl Plugins {
         if !is_over {
             // The host keeps one ending root context for each configuration. This one replaces an
             // earlier one, whose answers it drops without a word.
-            for replaced in ending.extract_if(.., |other| other.id == plugin.id) {
+            for replaced in ending.extract_if(.., |other| other.is_configured_as(plugin)) {
                 replaced.cut_off();
             }
             ending.push(Rc::clone(plugin));

@@ -3,11 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use policy::Policy;
-
 use super::{host, metrics};
 use crate::contexts::Contexts;
 use crate::publication::{Publication, Seen};
+use crate::registry::Serving;
 
 /// How often a context with requests checks that its policy is the published one. It needs two
 /// checks, and must be done within a second.
@@ -19,6 +18,8 @@ const FIRST: Duration = Duration::from_millis(1);
 
 /// Publishes the policy of a root context.
 pub(super) struct Publisher {
+    /// The name of the plugin.
+    plugin: String,
     /// The name of the record that the process's contexts of this plugin share.
     record: String,
     publication: RefCell<Publication>,
@@ -38,7 +39,7 @@ impl Publisher {
             host::set_shared_data(&record, &Contexts::default().to_bytes(), None);
         }
         let (publication, has_joined, due) = (RefCell::default(), Cell::new(false), Cell::new(None));
-        Self { record, publication, has_joined, due }
+        Self { plugin: name.to_owned(), record, publication, has_joined, due }
     }
 
     /// Takes note of a request. Returns whether to publish.
@@ -77,16 +78,16 @@ impl Publisher {
         self.publication.borrow_mut().supersede();
     }
 
-    /// Checks if that is due. Returns whether to publish the policy with the hash `own`. `requests`
-    /// returns how many requests the policy with a hash has decided on this worker.
-    pub(super) fn tick(&self, own: u64, requests: impl FnOnce(u64) -> u64) -> bool {
+    /// Checks if that is due. Returns whether to publish the standing `own`. `requests` returns how
+    /// many requests the contexts of a standing have had on this worker.
+    pub(super) fn tick(&self, own: u64, name: Option<&str>, requests: impl FnOnce(u64) -> u64) -> bool {
         let Some(due) = self.due.get() else { return false };
         let now = host::now();
         // The clock may be set.
         if due > now && due.saturating_sub(now) <= PERIOD {
             return false;
         }
-        self.join(own);
+        self.join(own, name);
         let contexts = self.contexts();
         let published = contexts.published();
         let seen = Seen {
@@ -94,7 +95,7 @@ impl Publisher {
             contexts: contexts.count(own),
             published,
             requests_of_published: requests(published),
-            published_here: metrics::published(),
+            published_here: metrics::published(&self.plugin),
         };
         let mut publication = self.publication.borrow_mut();
         let publishes = publication.tick(seen);
@@ -102,33 +103,24 @@ impl Publisher {
         publishes
     }
 
-    /// Publishes `policy` as the one in force.
-    pub(super) fn publish(&self, policy: &Policy) {
-        self.join(policy.hash);
-        metrics::publish(policy);
-        self.update(|contexts| contexts.publish(policy.hash));
+    /// Publishes what the plugin serves.
+    pub(super) fn publish(&self, serving: Serving<'_>) {
+        let (own, name) = (serving.standing, serving.name);
+        self.join(own, name);
+        metrics::publish(&self.plugin, serving);
+        self.update(own, name, &|contexts| contexts.publish(own));
     }
 
-    /// Another policy decides from now on.
-    pub(super) fn switch(&self, before: u64, after: u64) {
-        if before != after && self.has_joined.get() {
-            self.update(|contexts| {
-                contexts.leave(before);
-                contexts.join(after);
-            });
-        }
-    }
-
-    /// The context ends.
-    pub(super) fn leave(&self, own: u64) {
+    /// The context gives up its standing: it ends, or gets another one.
+    pub(super) fn leave(&self, own: u64, name: Option<&str>) {
         if self.has_joined.replace(false) {
-            self.update(|contexts| contexts.leave(own));
+            self.update(own, name, &|contexts| contexts.leave(own));
         }
     }
 
-    fn join(&self, own: u64) {
+    fn join(&self, own: u64, name: Option<&str>) {
         if !self.has_joined.replace(true) {
-            self.update(|contexts| contexts.join(own));
+            self.update(own, name, &|contexts| contexts.join(own));
         }
     }
 
@@ -136,8 +128,10 @@ impl Publisher {
         Contexts::from_bytes(&host::shared_data(&self.record).0)
     }
 
-    /// Changes the record, and publishes the number in it.
-    fn update(&self, change: impl Fn(&mut Contexts)) {
+    /// Changes the number of contexts of the standing `own` in the record, and publishes it if that
+    /// standing is the published one.
+    #[inline(never)]
+    fn update(&self, own: u64, name: Option<&str>, change: &dyn Fn(&mut Contexts)) {
         // Other threads may change it at the same time, but not that often.
         const TRIES: usize = 100;
         for _ in 0..TRIES {
@@ -150,7 +144,10 @@ impl Publisher {
         }
         let mut contexts = self.contexts();
         for _ in 0..TRIES {
-            metrics::publish_contexts(contexts.count(contexts.published()));
+            if contexts.published() != own {
+                break;
+            }
+            metrics::publish_contexts(name, contexts.count(own));
             // Whoever changed it meanwhile may have published before this thread.
             let now = self.contexts();
             if now == contexts {

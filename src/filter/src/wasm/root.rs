@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
+use policy::{Gist, IfInvalid, PolicyName};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::http::Http;
+use super::loaded::Loaded;
 use super::plugin::{Plugin, can_load};
-use super::{host, metrics, plugins};
+use super::{host, last_good, metrics, plugins};
+use crate::digest::Digest;
 
 /// The root context of the filter.
 #[derive(Default)]
@@ -16,8 +19,8 @@ pub(super) struct Root {
 }
 
 impl RootContext for Root {
-    /// A pure function of the configuration, unless memory runs out. If it failed on one worker
-    /// only, Envoy would skip the filter there.
+    /// Whether it fails depends on the configuration alone, unless memory runs out. If it failed on
+    /// one worker only, Envoy would skip the filter there.
     fn on_configure(&mut self, size: usize) -> bool {
         let Some(plugin) = configure(size) else { return false };
         let plugin = Rc::new(plugin);
@@ -42,7 +45,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(plugin) = &self.plugin {
-            plugins::with(|plugins| plugin.tick(|hash| plugins.requests(&plugin.name, hash)));
+            plugins::with(|plugins| plugin.tick(|standing| plugins.requests(&plugin.name, standing)));
         }
     }
 }
@@ -63,35 +66,88 @@ impl Context for Root {
     }
 }
 
-/// The plugin as the host configures it; `None` if its policy has errors.
+/// The plugin as the host configures it; `None` if its policy has errors and the host is to know.
 ///
 /// Errors come up on the main thread before any worker loads the policy. A worker that has no memory
 /// for a policy goes on with the one before.
 fn configure(size: usize) -> Option<Plugin> {
     let name = host::plugin_name();
-    if !can_load(size) {
-        plugins::with(|plugins| plugins.forget_replaced(0));
-    }
-    if !can_load(size) {
+    if !has_memory(size) {
         let newest = plugins::with(|plugins| plugins.newest(&name));
         log::error!("traffic policy: no memory to load {size} bytes; the policy before stays in force on this worker");
-        return newest.map(|loaded| Plugin::new(name, Vec::new(), loaded));
+        return newest.map(|loaded| Plugin::outdated(name, loaded));
     }
-    match Plugin::load(name, host::plugin_configuration(size)) {
-        Ok((plugin, warnings)) => {
+    let document = host::plugin_configuration(size);
+    match Loaded::read(&document) {
+        Ok((loaded, warnings)) => {
+            let policy = &loaded.policy;
+            let title = title(policy.name.as_ref());
             for warning in &warnings {
-                log::warn!("traffic policy: {warning}");
+                log::warn!("{title}: {warning}");
             }
-            let endpoints = plugin.endpoints();
-            let version = metrics::VERSION;
-            log::info!("traffic policy in force: {endpoints} endpoints (filter version {version})");
+            let (endpoints, version) = (policy.endpoints.len(), metrics::VERSION);
+            log::info!("{title} in force: {endpoints} endpoints (filter version {version})");
+            let plugin = Plugin::new(name, document, Rc::clone(&loaded));
+            plugin.remember(&loaded);
             Some(plugin)
         }
         Err(errors) => {
+            let gist = Gist::of(&document);
+            let title = title(gist.name.as_ref());
             for error in &errors.0 {
-                log::error!("traffic policy refused: {error}");
+                log::error!("{title} refused: {error}");
             }
-            None
+            (gist.if_invalid == IfInvalid::Keep).then(|| without(name, Digest::of(&document), gist, &title))
         }
     }
+}
+
+/// The plugin whose policy was refused, without the host's knowledge: it goes on with the last good
+/// policy.
+fn without(name: String, configuration: Digest, gist: Gist, title: &str) -> Plugin {
+    match kept(&name) {
+        Ok((document, loaded)) => {
+            log::warn!("{title} kept: the last good policy goes on");
+            Plugin::keeping(name, configuration, document, loaded)
+        }
+        Err(problem) => {
+            log::error!("{title} kept: {problem}; requests pass undecided");
+            Plugin::passing(name, configuration, gist)
+        }
+    }
+}
+
+/// The last good policy of the plugin `name`, and its document.
+#[cold]
+fn kept(name: &str) -> Result<(Vec<u8>, Rc<Loaded>), String> {
+    let digest = last_good::digest(name).ok_or("there is no good policy yet")?;
+    let bytes = digest.document_bytes();
+    let in_memory = plugins::with(|plugins| plugins.in_memory(name, digest));
+    if in_memory.is_none() && !has_memory(bytes) {
+        return Err(format!("no memory to load {bytes} bytes of the last good policy"));
+    }
+    let document = last_good::document(name);
+    let loaded = match in_memory.filter(|_| Digest::of(&document) == digest) {
+        Some(loaded) => loaded,
+        None => {
+            let read = Loaded::read(&document);
+            read.map_err(|errors| format!("the last good policy is not valid any more: {errors}"))?.0
+        }
+    };
+    Ok((document, loaded))
+}
+
+/// Whether there is the memory to load a document of so many bytes. If need be, replaced policies
+/// make room.
+fn has_memory(bytes: usize) -> bool {
+    can_load(bytes) || {
+        plugins::with(|plugins| plugins.forget_replaced(0));
+        can_load(bytes)
+    }
+}
+
+/// The start of log lines about a policy.
+#[inline(never)]
+fn title(name: Option<&PolicyName>) -> String {
+    name.map_or("traffic policy".to_owned(), |name| format!("traffic policy {name}"))
 }

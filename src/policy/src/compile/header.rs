@@ -1,5 +1,7 @@
 //! The headers that the filter writes itself: their names, and what they must not share.
 
+use std::borrow::Cow;
+
 use fnv::FnvHashSet;
 
 use crate::affinity::Affinity;
@@ -7,13 +9,13 @@ use crate::config::{PolicyConfig, ShadowConfig, Via};
 use crate::finding::{Errors, Fault, Finding, Kind};
 use crate::limits::{MIRROR_HEADER, MIRROR_HEADERS};
 use crate::named::Named;
-use crate::names::HeaderName;
+use crate::names::{HeaderName, PolicyName};
 use crate::place::{At, Place};
 use crate::policy::Policy;
 use crate::shadow::MARKER;
 
 /// The name of a header that the filter writes itself.
-pub(super) fn own_header(name: &str) -> Result<HeaderName, Fault> {
+pub(crate) fn own_header(name: &str) -> Result<HeaderName, Fault> {
     // Rewriting these would break the request, or would not reach the route.
     const RESERVED: [&str; 10] = [
         "connection",
@@ -32,6 +34,11 @@ pub(super) fn own_header(name: &str) -> Result<HeaderName, Fault> {
         return Err(Fault::new(format!("{name:?} has another use"), "choose a header of your own"));
     }
     Ok(header)
+}
+
+/// The default name of a header in a policy: two policies in one filter chain must not share it.
+pub(crate) fn with_name(header: &'static str, policy: Option<&PolicyName>) -> Cow<'static, str> {
+    policy.map_or(Cow::Borrowed(header), |name| Cow::Owned([header, "-", &**name].concat()))
 }
 
 /// The headers that steer Envoy's mirrors: each once, with its first place.

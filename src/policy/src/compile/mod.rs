@@ -20,18 +20,21 @@ mod traffic;
 use crate::config::PolicyConfig;
 use crate::finding::{Errors, Fault, Finding, Kind, Refused};
 use crate::limits;
-use crate::names::{BackendName, ClusterName, Variant};
+use crate::names::{BackendName, ClusterName, PolicyName, Variant};
 use crate::place::At;
 use crate::policy::Policy;
 
-use header::{Mirrors, own_header};
+use header::Mirrors;
+pub(crate) use header::{own_header, with_name};
 
 /// Checks `config` and makes it ready; also returns warnings. Finds all errors, not just the first,
 /// and adds them to those of reading.
 ///
 /// `hash` is that of the document, of 64 bits.
 pub(crate) fn compile(config: &PolicyConfig, hash: u64, mut errors: Errors) -> Result<(Policy, Vec<Finding>), Refused> {
-    let routing_header = config.routing_header.as_deref().or(Some(limits::ROUTING_HEADER));
+    let name: Option<PolicyName> = field("name", config.name.as_deref(), str::parse, &mut errors);
+    let default_header = with_name(limits::ROUTING_HEADER, name.as_ref());
+    let routing_header = config.routing_header.as_deref().or(Some(&*default_header));
     let routing_header = field("routing_header", routing_header, own_header, &mut errors);
     let response_header = field("response_header", config.response_header.as_deref(), own_header, &mut errors);
     let request_header = field("request_header", config.request_header.as_deref(), own_header, &mut errors);
@@ -51,6 +54,8 @@ pub(crate) fn compile(config: &PolicyConfig, hash: u64, mut errors: Errors) -> R
     let mut warnings = reach::unreachable(&endpoints);
     warnings.extend(never::warnings(config));
     let policy = Policy {
+        name,
+        if_invalid: config.if_invalid,
         routing_header,
         response_header,
         request_header,

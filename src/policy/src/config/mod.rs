@@ -16,17 +16,17 @@ mod schema;
 mod shadow;
 mod synonym;
 
-use from_node::{FromNode, object};
-use node::Node;
+use from_node::{FromNode, object, word};
 
 use crate::finding::Errors;
 #[cfg(feature = "schema")]
-use crate::limits::{BACKEND_BYTES, NAME_BYTES};
+use crate::limits::{BACKEND_BYTES, NAME_BYTES, POLICY_NAME_BYTES};
 use crate::named::Named;
 use crate::place::At;
 
 pub(crate) use affinity::{AffinityConfig, AffinityFields, CookieFields, KeyFields, OnMissing, SameSite};
 pub(crate) use matching::{AsConfig, MatchConfig, MatchFields, PathFields, PropertyFields, TextFields, ValueFields};
+pub(crate) use node::Node;
 pub(crate) use number::{Fraction, Rate, Share, Whole};
 pub(crate) use read::read;
 #[cfg(feature = "schema")]
@@ -36,16 +36,23 @@ pub(crate) use shadow::{HeadersConfig, Sample, ShadowConfig, ShadowFields, Via};
 object! {
     /// The whole document.
     pub struct PolicyConfig {
+        /// The name of the policy, where a proxy runs several: in metrics, log lines, the filter state
+        /// and the default of `routing_header`. 1 to 40 characters of a-z, 0-9 and -. Default: none.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = POLICY_NAME_BYTES), regex(pattern = "^[a-z0-9-]+$")))]
+        optional name: String,
+        /// What the filter does with this document if it has errors. Default: `refuse`.
+        default if_invalid: IfInvalid,
         /// The request header that the Envoy route's `cluster_header` names. Default:
-        /// `x-traffic-cluster`.
+        /// `x-traffic-cluster`, with a name `x-traffic-cluster-NAME`.
         optional routing_header: String,
         /// The response header that names the serving backend. Default: none.
         optional response_header: String,
         /// The request header that names the serving backend to the upstream. Default: none.
         optional request_header: String,
         /// The filter state that contains the decision for access logs, as
-        /// `endpoint/cohort/backend/reason`. With `traffic_policy`, an access log prints it by
-        /// `%FILTER_STATE(wasm.traffic_policy:PLAIN)%`. Default: none.
+        /// `endpoint/cohort/backend/reason`, with `NAME/` in front if the policy has a name. With
+        /// `traffic_policy`, an access log prints it by `%FILTER_STATE(wasm.traffic_policy:PLAIN)%`.
+        /// Default: none.
         optional filter_state: String,
         /// The cluster for a request that matches no endpoint. Default: none; then the routing header
         /// is removed.
@@ -62,6 +69,27 @@ object! {
         /// Words for people; ignored.
         #[expect(dead_code, reason = "it changes nothing")]
         optional description: String,
+    }
+}
+
+word! {
+    /// What the filter does with a document that has errors.
+    pub enum IfInvalid {
+        /// It refuses the update. Envoy keeps the policy in force, or does not start.
+        Refuse = "refuse",
+        /// It takes the update, and goes on with the last good policy of the process. Without one,
+        /// requests pass undecided.
+        Keep = "keep",
+    }
+}
+
+impl IfInvalid {
+    /// The word in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Keep => "keep",
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::placement::{fnv1a, mix};
 
 /// A JSON value. Numbers are doubles, as in Istio.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Number(f64),

@@ -20,6 +20,8 @@ pub enum Label {
     Part,
     /// The version of the filter.
     Version,
+    /// The name of the policy. Series of a policy without a name lack it.
+    Policy,
 }
 
 /// A part of a request that its copy lacked.
@@ -36,7 +38,7 @@ pub const NO_RESPONSE: &str = "none";
 
 impl Label {
     /// All labels, in the order of Envoy's `stats_tags`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Endpoint,
         Self::Cohort,
         Self::Backend,
@@ -45,6 +47,7 @@ impl Label {
         Self::Reason,
         Self::Result,
         Self::Part,
+        Self::Policy,
     ];
 
     /// The key, as Prometheus has it.
@@ -58,6 +61,7 @@ impl Label {
             Self::Result => "result",
             Self::Part => "part",
             Self::Version => "version",
+            Self::Policy => "policy",
         }
     }
 }

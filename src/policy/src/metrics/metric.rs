@@ -20,6 +20,8 @@ pub enum Metric {
     PolicyInfo,
     /// Root contexts that run the policy in force: one of each worker, and one of the main thread.
     PolicyContexts,
+    /// Whether the last policy was refused, and the filter took it all the same: 1 or 0.
+    Refused,
     /// Requests that a shadow drew, by the outcome.
     Shadow,
     /// The time from sending the copy to the end of the shadow's answer, in milliseconds.
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Requests,
         Self::Responses,
         Self::Misrouted,
@@ -51,6 +53,7 @@ impl Metric {
         Self::TrafficShare,
         Self::PolicyInfo,
         Self::PolicyContexts,
+        Self::Refused,
         Self::Shadow,
         Self::ShadowResponseTime,
         Self::ShadowInFlight,
@@ -74,6 +77,7 @@ impl Metric {
             Self::TrafficShare => "traffic_policy_traffic_share_millionths",
             Self::PolicyInfo => "traffic_policy_policy_info",
             Self::PolicyContexts => "traffic_policy_policy_contexts",
+            Self::Refused => "traffic_policy_refused",
             Self::Shadow => "traffic_policy_shadow_total",
             Self::ShadowResponseTime => "traffic_policy_shadow_response_time_milliseconds",
             Self::ShadowInFlight => "traffic_policy_shadow_in_flight",
@@ -90,22 +94,24 @@ impl Metric {
     pub fn kind(self) -> Kind {
         match self {
             Self::Requests | Self::Responses | Self::Misrouted | Self::Shadow | Self::ShadowOmitted => Kind::Counter,
-            Self::TrafficShare | Self::PolicyInfo | Self::PolicyContexts | Self::ShadowInFlight => Kind::Gauge,
+            Self::TrafficShare | Self::PolicyInfo | Self::PolicyContexts | Self::Refused | Self::ShadowInFlight => {
+                Kind::Gauge
+            }
             Self::ResponseTime | Self::ShadowResponseTime => Kind::Histogram,
         }
     }
 
     /// The keys of its labels, in the order of its stats' names.
     pub fn labels(self) -> impl Iterator<Item = Label> {
-        let of_backend: &[Label] = match self {
-            Self::PolicyInfo | Self::PolicyContexts => &[],
+        let shared: &[Label] = match self {
+            Self::PolicyInfo | Self::PolicyContexts | Self::Refused => &[Label::Policy],
             Self::Misrouted => &[Label::Endpoint],
             _ => &[Label::Endpoint, Label::Cohort, Label::Backend],
         };
-        of_backend.iter().copied().chain(self.own_label())
+        shared.iter().copied().chain(self.own_label())
     }
 
-    /// The label that a series of this metric has beside those of its backend.
+    /// The label that a series of this metric has beside those of its backend or policy.
     pub(super) fn own_label(self) -> Option<Label> {
         match self {
             Self::Requests => Some(Label::Reason),
@@ -117,6 +123,7 @@ impl Metric {
             | Self::ResponseTime
             | Self::TrafficShare
             | Self::PolicyContexts
+            | Self::Refused
             | Self::ShadowResponseTime
             | Self::ShadowInFlight => None,
         }

@@ -28,6 +28,11 @@ impl Labels {
         Self([Label::Endpoint.key(), "=.=", endpoint, ";.;"].concat())
     }
 
+    /// The label of a policy; none if it has no name.
+    pub fn of_policy(name: Option<&str>) -> Self {
+        Self(name.map(|name| [Label::Policy.key(), "=.=", name, ";.;"].concat()).unwrap_or_default())
+    }
+
     /// The name of the stat for the series of `metric` with these labels.
     ///
     /// `value` is the value of the label that only this metric has, such as the reason of
@@ -74,7 +79,14 @@ mod tests {
                 "endpoint=.=e;.;cohort=.=c;.;backend=.=b;.;traffic_policy_shadow_in_flight",
             ),
             (&Labels::of_endpoint("e"), Metric::Misrouted, "", "endpoint=.=e;.;traffic_policy_misrouted_total"),
-            (&Labels::default(), Metric::PolicyInfo, "1.2.3", "version=.=1.2.3;.;traffic_policy_policy_info"),
+            (&Labels::of_policy(None), Metric::PolicyInfo, "1.2.3", "version=.=1.2.3;.;traffic_policy_policy_info"),
+            (
+                &Labels::of_policy(Some("p")),
+                Metric::PolicyInfo,
+                "1.2.3",
+                "policy=.=p;.;version=.=1.2.3;.;traffic_policy_policy_info",
+            ),
+            (&Labels::of_policy(Some("p")), Metric::Refused, "", "policy=.=p;.;traffic_policy_refused"),
         ] {
             assert_eq!(labels.stat(metric, value), expected);
         }

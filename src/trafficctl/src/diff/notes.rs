@@ -15,6 +15,8 @@ use crate::table::percent;
 /// The differences outside the endpoints, and in their order.
 pub fn of_policies(old: &Policy, new: &Policy) -> Vec<String> {
     let Policy {
+        name,
+        if_invalid,
         routing_header,
         response_header,
         request_header,
@@ -35,6 +37,8 @@ pub fn of_policies(old: &Policy, new: &Policy) -> Vec<String> {
             notes.push(format!("{name}: {old} → {new}"));
         }
     };
+    compare("name", word(name), word(&new.name));
+    compare("if_invalid", if_invalid.name().to_owned(), new.if_invalid.name().to_owned());
     compare("routing_header", routing_header.to_string(), new.routing_header.to_string());
     compare("response_header", word(response_header), word(&new.response_header));
     compare("request_header", word(request_header), word(&new.request_header));

@@ -8,7 +8,7 @@ use super::address::Addresses;
 use super::clusters::clusters;
 use super::envoy_filter::{Patch, envoy_filter};
 use super::inserted_route::RouteOptions;
-use super::kubernetes::{Deployment, documents, in_front};
+use super::kubernetes::{Deployment, documents, if_invalid, in_front};
 use super::policy_name::{PolicyName, object_name};
 use super::proxies::Proxies;
 use super::scope::Scope;
@@ -89,7 +89,8 @@ pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error>
         arguments.services.resolve(&mut document, arguments.deployment.namespace())?;
     }
     let named = arguments.name.of(&document)?.map(|name| ("name", json!(name)));
-    Ok(in_front(document, named))
+    let kept = if_invalid(&document);
+    Ok(in_front(document, named.into_iter().chain(kept)))
 }
 
 /// Renders the objects. `document` is the policy's JSON, [`resolved`].

@@ -70,6 +70,13 @@ pub fn in_front(object: Value, members: impl IntoIterator<Item = (&'static str, 
     Value::Object(all)
 }
 
+/// The member that keeps a refused policy from other teams: where a proxy starts meanwhile, it would
+/// refuse requests to all hosts. `None` if the policy has its own.
+pub fn if_invalid(policy: &Value) -> Option<(&'static str, Value)> {
+    const NAME: &str = "if_invalid";
+    policy.get(NAME).is_none().then(|| (NAME, json!("keep")))
+}
+
 /// The policy as a manifest carries it: `kubectl apply` drops members that are null, so no affinity
 /// is an empty list of keys.
 pub fn without_nulls(policy: &Value) -> Value {

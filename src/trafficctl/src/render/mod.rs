@@ -1,6 +1,7 @@
 //! `render`: the configuration that carries a policy to a proxy.
 
 mod address;
+mod admission;
 mod cluster;
 mod clusters;
 mod ecds;
@@ -69,17 +70,23 @@ enum Form {
     #[command(after_help = "Example:
   trafficctl render envoy-gateway policy.json --gateway eg | kubectl apply -f -")]
     EnvoyGateway(envoy_gateway::Arguments),
+    /// Render a ValidatingAdmissionPolicy of Kubernetes, which refuses what the filter would refuse.
+    #[command(after_help = "Example:
+  trafficctl render admission | kubectl apply -f -")]
+    Admission(admission::Arguments),
 }
 
 impl Form {
-    fn target(&self) -> &Target {
-        match self {
+    /// The file of the policy; `None` if the form is the same for all policies.
+    fn target(&self) -> Option<&Target> {
+        Some(match self {
             Self::Envoy(arguments) => &arguments.target,
             Self::Json(arguments) => &arguments.target,
             Self::Ecds(arguments) => &arguments.target,
             Self::Istio(arguments) => &arguments.target,
             Self::EnvoyGateway(arguments) => &arguments.target,
-        }
+            Self::Admission(_) => return None,
+        })
     }
 
     /// Whether the policy is a value of a manifest, rather than JSON text.
@@ -93,6 +100,7 @@ impl Form {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
             Self::Istio(arguments) => arguments.has_policy(),
             Self::Json(_) | Self::Ecds(_) | Self::EnvoyGateway(_) => true,
+            Self::Admission(_) => false,
         }
     }
 }
@@ -103,12 +111,21 @@ impl Form {
 /// If the file can't be read, the policy is not valid, or the form can't express it.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = &arguments.form;
-    let file = PolicyFile::read(form.target().file()?)?;
+    if let Form::Admission(arguments) = form {
+        print_document(&admission::render(arguments)?);
+        return Ok(());
+    }
+    let target = form.target().ok_or_else(|| Error::Usage("name the file of a policy".to_owned()))?;
+    let file = PolicyFile::read(target.file()?)?;
     let policy = source_policy(&file)?;
     let written = file.only_policy()?.value.clone().unwrap_or_default();
     let document = match form {
         Form::Istio(arguments) => istio::resolved(arguments, &written)?,
-        _ => written,
+        Form::EnvoyGateway(_) => {
+            let kept = kubernetes::if_invalid(&written);
+            kubernetes::in_front(written, kept)
+        }
+        Form::Envoy(_) | Form::Json(_) | Form::Ecds(_) | Form::Admission(_) => written,
     };
     let text = match form {
         Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
@@ -116,6 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         Form::Ecds(arguments) => ecds::render(arguments, &file),
         Form::Istio(arguments) => istio::render(arguments, &compiled(&document)?, &document),
         Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
+        Form::Admission(arguments) => admission::render(arguments),
     }?;
     if form.has_policy() {
         let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;

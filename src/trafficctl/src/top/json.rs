@@ -10,14 +10,22 @@ pub fn of(picture: &Picture, refusals: &[Refusal]) -> Value {
     let groups = || picture.groups.iter();
     let misrouted = groups().filter(|group| group.misrouted > 0.0);
     let misrouted: Map<_, _> = misrouted.map(|group| (group.endpoint.clone(), json!(group.misrouted))).collect();
+    let policies = picture.policies.iter();
+    let policies: Vec<_> =
+        policies.map(|(name, hash)| json!({ "name": null_if_empty(name), "hash": hash_in_words(*hash) })).collect();
     json!({
-        "policy": picture.policy.map(|hash| format!("{hash:014x}")),
+        "policy": picture.policies.values().next().filter(|_| policies.len() == 1).map(|hash| hash_in_words(*hash)),
+        "policies": policies,
         "refused": refusals.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "seconds": picture.seconds,
         "traffic": groups().flat_map(|group| group.choices.iter().map(|row| choice(group, row))).collect::<Vec<_>>(),
         "shadows": groups().flat_map(|group| group.shadows.iter().map(|row| shadow(group, row))).collect::<Vec<_>>(),
         "misrouted_samples": misrouted,
     })
+}
+
+fn hash_in_words(hash: u64) -> String {
+    format!("{hash:014x}")
 }
 
 fn choice(group: &Group, row: &ChoiceRow) -> Value {

@@ -30,7 +30,7 @@ pub fn run(admin: &Admin, window: Duration, first: Numbers) -> Result<(), Error>
         let (Some(first), Some(last)) = (taken.front(), taken.back()) else { break Ok(()) };
         received.update(admin);
         let picture = Picture::between(first, last);
-        let refusals = received.refusals(picture.policy);
+        let refusals = received.refusals(&picture);
         loop {
             if let Err(error) = terminal.draw(|frame| view.draw(frame, &picture, &refusals, admin)) {
                 break 'readings Err(no_terminal(error));

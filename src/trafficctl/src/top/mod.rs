@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let picture = Picture::between(&first, &Numbers::read(admin)?);
     let mut received = Received::default();
     received.update(admin);
-    let refusals = received.refusals(picture.policy);
+    let refusals = received.refusals(&picture);
     if *json {
         say!("{:#}", json::of(&picture, &refusals));
         return Ok(());

@@ -1,6 +1,6 @@
 //! The filter's numbers, read from the admin page of a proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use policy::metrics::{Label, Metric};
@@ -13,8 +13,10 @@ use crate::error::Error;
 pub struct Numbers {
     /// When they were read.
     pub taken: Instant,
-    /// The hash of the policy in force.
-    pub policy: Option<u64>,
+    /// The hashes of the policies in force, by their names; that of one without a name is empty.
+    pub policies: BTreeMap<String, u64>,
+    /// The names of the policies that were refused without Envoy's knowledge.
+    pub refused: BTreeSet<String>,
     /// The backends that can be chosen.
     pub choices: BTreeMap<Labels, Choice>,
     /// The shadows.
@@ -80,7 +82,9 @@ impl Numbers {
         let samples = Scrape::parse(lines).map_err(not_metrics)?.samples;
         let (choices, shadows) = (BTreeMap::new(), BTreeMap::new());
         let misrouted = BTreeMap::new();
-        let mut numbers = Self { taken: Instant::now(), policy: None, choices, shadows, misrouted, has_any: false };
+        let (policies, refused) = (BTreeMap::new(), BTreeSet::new());
+        let taken = Instant::now();
+        let mut numbers = Self { taken, policies, refused, choices, shadows, misrouted, has_any: false };
         for sample in &samples {
             numbers.take(sample);
         }
@@ -106,7 +110,15 @@ impl Numbers {
                     reason = "a whole number of 53 bits"
                 )]
                 let hash = value as u64;
-                self.policy = Some(hash);
+                // 0 is no policy: it has another name now, or requests pass.
+                if hash > 0 {
+                    self.policies.insert(label(Label::Policy), hash);
+                }
+            }
+            Metric::Refused => {
+                if value > 0.0 {
+                    self.refused.insert(label(Label::Policy));
+                }
             }
             Metric::Requests => self.choice(labels).requests += value,
             Metric::Responses => *self.choice(labels).responses.entry(label(Label::CodeClass)).or_default() += value,
@@ -180,6 +192,11 @@ traffic_policy_responses_total{endpoint="e",backend="v1",code_class="5xx"} 2
 traffic_policy_traffic_share_millionths{endpoint="e",backend="v1"} 250000
 # TYPE traffic_policy_policy_info gauge
 traffic_policy_policy_info{version="0.1.0"} 9007199254740991
+traffic_policy_policy_info{policy="old",version="0.1.0"} 0
+traffic_policy_policy_info{policy="ranker",version="0.1.0"} 7
+# TYPE traffic_policy_refused gauge
+traffic_policy_refused{} 0
+traffic_policy_refused{policy="ranker"} 1
 # TYPE traffic_policy_response_time_milliseconds histogram
 traffic_policy_response_time_milliseconds_bucket{endpoint="e",backend="v1",le="1"} 0
 traffic_policy_response_time_milliseconds_bucket{endpoint="e",backend="v1",le="5"} 8
@@ -198,7 +215,8 @@ traffic_policy_misrouted_total{endpoint="e"} 3
     #[test]
     fn numbers_are_read_from_the_page() {
         let numbers = Numbers::parse(PAGE).unwrap();
-        assert_eq!(numbers.policy, Some((1 << 53) - 1));
+        assert_eq!(numbers.policies, BTreeMap::from([(String::new(), (1 << 53) - 1), ("ranker".to_owned(), 7)]));
+        assert_eq!(numbers.refused, BTreeSet::from(["ranker".to_owned()]));
         let labels = |cohort: &str, backend: &str| Labels {
             endpoint: "e".into(),
             cohort: cohort.into(),

@@ -1,6 +1,6 @@
 //! The traffic of a proxy in a window of time: the difference between two readings of its numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::StatusClass;
 
@@ -8,8 +8,10 @@ use super::numbers::{Choice, Labels, Numbers, Shadow, Times};
 
 /// The traffic in a window of time.
 pub struct Picture {
-    /// The hash of the policy in force; `None` without a policy.
-    pub policy: Option<u64>,
+    /// The hashes of the policies in force, by their names; that of one without a name is empty.
+    pub policies: BTreeMap<String, u64>,
+    /// The names of the policies that were refused without Envoy's knowledge.
+    pub refused: BTreeSet<String>,
     /// The length of the window.
     pub seconds: f64,
     /// The endpoints and cohorts that have something to show.
@@ -93,7 +95,13 @@ impl Picture {
         for (endpoint, misrouted) in last.misrouted.iter().filter(|(_, misrouted)| **misrouted > 0.0) {
             group(&mut groups, endpoint, "").misrouted = *misrouted;
         }
-        Self { policy: last.policy, seconds, groups: groups.into_values().collect(), has_any: last.has_any }
+        Self {
+            policies: last.policies.clone(),
+            refused: last.refused.clone(),
+            seconds,
+            groups: groups.into_values().collect(),
+            has_any: last.has_any,
+        }
     }
 }
 
@@ -187,7 +195,15 @@ mod tests {
         let [a, b] = requests;
         let choices = [(labels("a"), choice(a, failed)), (labels("b"), choice(b, 0.0))].into();
         let (shadows, misrouted) = (BTreeMap::new(), BTreeMap::new());
-        Numbers { taken, policy: Some(1), choices, shadows, misrouted, has_any: true }
+        Numbers {
+            taken,
+            policies: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            choices,
+            shadows,
+            misrouted,
+            has_any: true,
+        }
     }
 
     #[test]

@@ -106,8 +106,11 @@ fn title(picture: &Picture, admin: &str) -> [String; 3] {
     let rates = picture.groups.iter().flat_map(|group| &group.choices).map(|row| row.rate);
     // A sum of no numbers is -0.
     let rate = rates.sum::<f64>() + 0.0;
-    let policy = picture.policy.map_or("no policy".to_owned(), |hash| format!("policy {hash:014x}"));
-    [admin.to_owned(), policy, format!("{rate:.1} requests a second in the last {:.0} s", picture.seconds)]
+    let space = |name: &str| if name.is_empty() { "" } else { " " };
+    let policies = picture.policies.iter().map(|(name, hash)| format!("policy {name}{}{hash:014x}", space(name)));
+    let policies: Vec<_> = policies.collect();
+    let policies = if policies.is_empty() { "no policy".to_owned() } else { policies.join(", ") };
+    [admin.to_owned(), policies, format!("{rate:.1} requests a second in the last {:.0} s", picture.seconds)]
 }
 
 impl Column {
@@ -302,7 +305,13 @@ mod tests {
             shadows: vec![shadow],
             misrouted: 3.0,
         };
-        Picture { policy: Some(1), seconds: 10.0, groups: vec![group], has_any: true }
+        Picture {
+            policies: [(String::new(), 1)].into(),
+            refused: [].into(),
+            seconds: 10.0,
+            groups: vec![group],
+            has_any: true,
+        }
     }
 
     #[test]
@@ -338,7 +347,7 @@ mod tests {
 
     #[test]
     fn misrouted_requests_and_refused_updates_are_shown() {
-        let refusals = [Refusal::Policy(vec!["endpoints[0]: one".to_owned(), "two".to_owned()])];
+        let refusals = [Refusal::Policy(String::new(), vec!["endpoints[0]: one".to_owned(), "two".to_owned()])];
         let Sheet { head, body } = Sheet::new(&picture(&["a", "b"]), &refusals, "a", None);
         let expected = "refused: the last policy that the proxy got is not in force: endpoints[0]: one (and 1 more)";
         assert_eq!(head[1], Line(vec![(Look::Bad, expected.to_owned())]));
