@@ -64,7 +64,7 @@ enum Form {
   trafficctl render istio policy.json --namespace prod --sidecar app=frontend --host ranker.prod.svc.cluster.local
   trafficctl render istio policy.json --routes virtual-service --into ranker-routes.yaml   # without an EnvoyFilter
   trafficctl render istio policy.json --routes none --host ranker.example.com              # and its WasmPlugin")]
-    Istio(istio::Arguments),
+    Istio(Box<istio::Arguments>),
     /// Render an EnvoyExtensionPolicy of Envoy Gateway, and an HTTPRoute whose rules follow the
     /// filter.
     #[command(after_help = "Example:
