@@ -19,7 +19,7 @@ const VERBS: [&str; 15] = [
     "simulate --requests 1000",
     "render envoy",
     "render ecds",
-    "render istio",
+    "render istio --all-hosts --port 80",
     "render envoy-gateway",
 ];
 

@@ -140,6 +140,24 @@ fn a_second_run_replaces_the_routes_of_the_first() {
 }
 
 #[test]
+fn the_routes_of_several_policies_stand_side_by_side() {
+    let desk = Desk::with("policy.json", POLICY);
+    let named = desk.put("named.json", POLICY.replacen('{', r#"{ "name": "shop", "routing_header": "x-shop","#, 1));
+    let render = |policy: &str, file: &str| desk.ok(&format!("render istio {policy} {INTO} {file}"));
+    let first = desk.put("first.yaml", render(desk.file(), &desk.put("team.yaml", TEAM)));
+    let both = render(&named, &first);
+    let of_shop = |route: &&Value| route["name"].as_str().is_some_and(|name| name.starts_with("traffic-policy-shop."));
+    let routes = http(&both);
+    assert_eq!((routes.iter().filter(|route| is_ours(route)).count(), routes.iter().filter(of_shop).count()), (4, 4));
+    assert!(routes.iter().filter(of_shop).all(|route| !route["match"].to_string().contains("x-traffic-cluster")));
+    // Either is replaced alone.
+    let again = http(&render(desk.file(), &desk.put("both.yaml", both)));
+    let names =
+        |routes: &[Value]| -> std::collections::BTreeSet<String> { routes.iter().map(Value::to_string).collect() };
+    assert_eq!(names(&again), names(&routes));
+}
+
+#[test]
 fn a_file_in_json_or_with_other_line_ends_keeps_its_layout() {
     let desk = Desk::with("policy.json", POLICY);
     let windows = desk.put("windows.yaml", TEAM.replace('\n', "\r\n"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::endpoint_path::EndpointPath;
+use super::endpoint_path::{EndpointPath, hosts};
 use super::mesh::Object;
 use super::outline::{list, members};
 
@@ -157,6 +157,13 @@ impl<'a> MeshMatch<'a> {
             }
         })
     }
+}
+
+/// Whether an endpoint takes requests for one of these hosts of an object. Without any, the hosts are
+/// those of another object, and may be the same.
+pub fn takes_host(endpoint: &Value, of_object: &[&str]) -> bool {
+    let is_among = |host: &str| of_object.iter().any(|other| is_same_host(host, other));
+    of_object.is_empty() || hosts(endpoint).is_none_or(|hosts| hosts.into_iter().any(is_among))
 }
 
 /// Whether two hosts may be the same: names as they are written, short names of Services, and `*`.

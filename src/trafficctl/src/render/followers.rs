@@ -87,6 +87,12 @@ impl<'a> Followers<'a> {
     }
 }
 
+/// Whether a route with this name is of a policy, this or another one.
+pub fn is_of_policy(name: &str) -> bool {
+    let rest = name.strip_prefix("traffic-policy").and_then(|rest| rest.split_once('.'));
+    rest.is_some_and(|(name, _)| name.is_empty() || name.starts_with('-'))
+}
+
 /// The destination of a cluster.
 ///
 /// # Errors

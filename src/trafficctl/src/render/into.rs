@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::followers::Followers;
+use super::followers::{Followers, is_of_policy};
 use crate::document::elements;
-use crate::document::endpoint_path::{hosts, paths};
+use crate::document::endpoint_path::paths;
 use crate::document::mesh::{self, Object};
-use crate::document::mesh_route::{MeshRoute, is_same_host, routes};
+use crate::document::mesh_route::{MeshMatch, MeshRoute, is_same_host, routes, takes_host};
 use crate::document::outline::list;
 use crate::error::Error;
 use crate::terminal::note;
@@ -99,54 +99,29 @@ struct Merged {
 impl Merged {
     fn of(object: &Object, document: &Value, followers: &Followers<'_>) -> Result<Self, Error> {
         let reach = followers.reach.within(object)?;
-        let (ours, others): (Vec<_>, Vec<_>) =
-            routes(object).into_iter().partition(|route| followers.is_ours(route.name()));
         let of_hosts = object.strings("/hosts");
-        let endpoints: Vec<_> = list(document, "endpoints").filter(|endpoint| is_for(endpoint, &of_hosts)).collect();
-        let takes = |route: &MeshRoute<'_>| endpoints.iter().any(|endpoint| route.may_take(paths(endpoint).as_deref()));
-        let mut merged =
-            Self { replaced: ours.iter().map(|route| route.number).collect(), groups: Vec::new(), http: Vec::new() };
-        for (n, route) in others.iter().enumerate() {
-            if takes(route) && route.value.get("delegate").is_some() {
-                let message = format!(
-                    "{} of the {} delegates: merge the routes into the VirtualService that it names, too",
-                    route.words(),
-                    object.words()
-                );
-                note(&message);
+        let endpoints: Vec<_> =
+            list(document, "endpoints").filter(|endpoint| takes_host(endpoint, &of_hosts)).collect();
+        let mut merged = Self { replaced: Vec::new(), groups: Vec::new(), http: Vec::new() };
+        let mut of_team = 0;
+        for route in routes(object) {
+            if followers.is_ours(route.name()) {
+                merged.replaced.push(route.number);
+                continue;
             }
-            let label = if route.name().is_empty() { (n + 1).to_string() } else { route.name().to_owned() };
-            let matches = if route.matches.is_empty() {
-                vec![json!({})]
-            } else {
-                let of_endpoints = route
-                    .matches
-                    .iter()
-                    .filter(|one| endpoints.iter().any(|endpoint| one.may_take(paths(endpoint).as_deref())));
-                of_endpoints.map(|one| one.value.clone()).collect()
-            };
-            let matches: Vec<Value> = matches.iter().filter_map(|one| reach.narrowed(one)).collect();
-            if takes(route)
-                && !route.destinations().is_empty()
-                && !matches.is_empty()
-                && !route.asks_for(followers.header)
-            {
-                let group: Vec<_> = followers
-                    .destinations
-                    .iter()
-                    .map(|(cluster, destination)| {
-                        let name = followers.name(&label, cluster);
-                        copy(
-                            route.value,
-                            &name,
-                            followers.with_header(&matches, cluster),
-                            followers.header,
-                            destination,
-                        )
-                    })
-                    .collect();
-                merged.http.extend(group.iter().cloned());
-                merged.groups.push((n, group));
+            if !is_of_policy(route.name()) {
+                of_team += 1;
+                let label = if route.name().is_empty() { of_team.to_string() } else { route.name().to_owned() };
+                let matches = matches(&route, &endpoints);
+                if !matches.is_empty() && route.value.get("delegate").is_some() {
+                    note(&delegates(&route, object));
+                }
+                let matches: Vec<Value> = matches.iter().filter_map(|one| reach.narrowed(one)).collect();
+                if !route.destinations().is_empty() && !matches.is_empty() && !route.asks_for(followers.header) {
+                    let group: Vec<_> = copies(&route, &label, &matches, followers).collect();
+                    merged.groups.push((route.number - merged.replaced.len(), group.clone()));
+                    merged.http.extend(group);
+                }
             }
             merged.http.push(route.value.clone());
         }
@@ -161,11 +136,33 @@ impl Merged {
     }
 }
 
-/// Whether an endpoint takes requests for one of the hosts of a VirtualService.
-fn is_for(endpoint: &Value, of_service: &[&str]) -> bool {
-    let Some(hosts) = hosts(endpoint) else { return true };
-    // The hosts of one that others delegate to are theirs.
-    of_service.is_empty() || hosts.iter().any(|host| of_service.iter().any(|other| is_same_host(host, other)))
+/// The matches of a route that may take requests of one of these endpoints: one for every request if
+/// it has none.
+fn matches(route: &MeshRoute<'_>, endpoints: &[&Value]) -> Vec<Value> {
+    if route.matches.is_empty() {
+        return if endpoints.is_empty() { Vec::new() } else { vec![json!({})] };
+    }
+    let takes = |one: &&MeshMatch<'_>| endpoints.iter().any(|endpoint| one.may_take(paths(endpoint).as_deref()));
+    route.matches.iter().filter(takes).map(|one| one.value.clone()).collect()
+}
+
+fn delegates(route: &MeshRoute<'_>, object: &Object) -> String {
+    let (route, object) = (route.words(), object.words());
+    format!("{route} of the {object} delegates: merge the routes into the VirtualService that it names, too")
+}
+
+/// The copies of a route, one for each cluster.
+fn copies<'a>(
+    route: &MeshRoute<'a>,
+    label: &'a str,
+    matches: &'a [Value],
+    followers: &'a Followers<'_>,
+) -> impl Iterator<Item = Value> {
+    let value = route.value;
+    followers.destinations.iter().map(move |(cluster, destination)| {
+        let (name, matches) = (followers.name(label, cluster), followers.with_header(matches, cluster));
+        copy(value, &name, matches, followers.header, destination)
+    })
 }
 
 /// A copy of a route with these matches and this destination. Everything else is the route's:

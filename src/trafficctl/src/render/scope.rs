@@ -5,12 +5,10 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use crate::document::endpoint_path::is_bound;
 use crate::document::outline::{list, name_of};
 use crate::error::Error;
 use crate::terminal::warn;
-
-/// The attributes of Envoy that name the host of a request, or its route.
-const NAMES_OF_HOSTS: [[&str; 2]; 3] = [["xds", "virtual_host_name"], ["xds", "route_name"], ["request", "host"]];
 
 /// The hosts on the command line.
 #[derive(clap::Args)]
@@ -139,13 +137,6 @@ fn unbound_endpoints(endpoints: &[&Value], host: &Host) -> String {
     )
 }
 
-/// Whether an endpoint takes only requests of hosts, virtual hosts or routes that it names.
-fn is_bound(endpoint: &Value) -> bool {
-    let mut alternatives = alternatives(endpoint).peekable();
-    alternatives.peek().is_some()
-        && alternatives.all(|conditions| hosts(conditions).next().is_some() || names_host(conditions))
-}
-
 /// The objects of an endpoint's match, one of which must hold.
 fn alternatives(endpoint: &Value) -> impl Iterator<Item = &Value> {
     match endpoint.get("match") {
@@ -158,14 +149,6 @@ fn alternatives(endpoint: &Value) -> impl Iterator<Item = &Value> {
 
 fn hosts(conditions: &Value) -> impl Iterator<Item = &str> {
     list(conditions, "hosts").filter_map(Value::as_str)
-}
-
-/// Whether a property among the conditions names the host or the route.
-fn names_host(conditions: &Value) -> bool {
-    list(conditions, "properties").any(|property| {
-        let path: Vec<_> = list(property, "path").filter_map(Value::as_str).collect();
-        property.get("present").is_none() && NAMES_OF_HOSTS.iter().any(|name| path == name)
-    })
 }
 
 /// Whether a request can be for both hosts. Either may be a pattern, and a short name in a cluster

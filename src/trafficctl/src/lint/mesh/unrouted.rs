@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::Member;
 use crate::advice::{Advice, did_you_mean};
-use crate::document::endpoint_path::{hosts, paths};
+use crate::document::endpoint_path::paths;
 use crate::document::mesh::Object;
-use crate::document::mesh_route::{MeshRoute, is_same_host, routes};
+use crate::document::mesh_route::{MeshRoute, routes, takes_host};
 use crate::document::outline::{cluster_of, list, members, mentions};
 use policy::{Finding, Kind, Place};
 
@@ -84,11 +84,7 @@ fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
 
 /// Whether an endpoint takes requests for one of the hosts of these objects.
 pub fn is_for(endpoint: &Value, objects: &[&Object]) -> bool {
-    let Some(hosts) = hosts(endpoint) else { return true };
-    objects.iter().any(|object| {
-        let others = hosts_of(object);
-        others.is_empty() || hosts.iter().any(|host| others.iter().any(|other| is_same_host(host, other)))
-    })
+    objects.iter().any(|object| takes_host(endpoint, &hosts_of(object)))
 }
 
 /// The hosts of an object; none if they are those of another object.
