@@ -16,7 +16,8 @@ pub(crate) enum Attribute {
     Structure,
 }
 
-const NUMBERS: [&str; 22] = [
+/// Those that are numbers, each as its path with dots.
+pub const NUMBERS: [&str; 22] = [
     "connection.id",
     "connection_id",
     "destination.port",
@@ -42,11 +43,13 @@ const NUMBERS: [&str; 22] = [
 ];
 
 /// Members of these are strings unless another list has them.
-const GROUPS: [&str; 6] = ["connection", "destination", "request", "response", "source", "upstream"];
+pub const GROUPS: [&str; 6] = ["connection", "destination", "request", "response", "source", "upstream"];
 
-const MAPS_OF_STRINGS: [&str; 3] = ["request.headers", "response.headers", "response.trailers"];
+/// Those whose members are strings, each as its path with dots.
+pub const MAPS_OF_STRINGS: [&str; 3] = ["request.headers", "response.headers", "response.trailers"];
 
-const OTHER_STRINGS: [&str; 7] = [
+/// The other strings, each as its path with dots.
+pub const OTHER_STRINGS: [&str; 7] = [
     "plugin_name",
     "plugin_root_id",
     "plugin_vm_id",
@@ -56,7 +59,8 @@ const OTHER_STRINGS: [&str; 7] = [
     "xds.virtual_host_name",
 ];
 
-const OTHER_STRUCTURES: [&str; 6] =
+/// The other structures, each as its path with dots.
+pub const OTHER_STRUCTURES: [&str; 6] =
     ["filter_state", "upstream.locality", "upstream_filter_state", "xds", "xds.node", "xds.node.metadata"];
 
 /// The type of the attribute at `path`; `None` if it may have any type.

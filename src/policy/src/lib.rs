@@ -37,7 +37,7 @@
 //! retry or find hosts: it names a cluster, and Envoy does the rest.
 
 mod affinity;
-mod attribute;
+pub mod attribute;
 mod compile;
 mod config;
 mod cookie;

@@ -1,6 +1,9 @@
 //! Rules about the fields of one object together.
 
+use policy::attribute::{GROUPS, MAPS_OF_STRINGS, NUMBERS, OTHER_STRINGS, OTHER_STRUCTURES};
 use serde_json::{Value, json};
+
+use super::cel::strings;
 
 /// How far a sum of shares may be from 1, with room for the order in which they are added.
 const TOLERANCE: f64 = policy::limits::SUM_TOLERANCE + 1e-12;
@@ -40,6 +43,11 @@ pub fn text() -> Value {
         "'.exact: ' + strings.quote({v}['exact']) + ' is not the text of a ' + {v}['as'] \
          + '; write \"true\" or \"false\", or a number without needless zeros'",
     )
+}
+
+/// Only a property has a type.
+pub fn type_of_property() -> Value {
+    rule("!('as' in {v}) || 'property' in {v}", "'.as: only a property has a type; remove it, or name a property'")
 }
 
 /// Envoy makes the copies of a mirror: options of the filter's own copies have no use.
@@ -137,5 +145,47 @@ pub fn prefix() -> Value {
         "'.name: ' + strings.quote({v}['name']) + ' promises what the cookie does not keep; with this prefix, browsers \
          require `secure`, for __Host- also the path \"/\" and no `domain`, and for __Http- and __Host-Http- also \
          `http_only`'",
+    )
+}
+
+/// An attribute that Envoy documents is read as the type that it has. `field` has its path.
+///
+/// From `attribute::attribute` of the core.
+pub fn attribute(field: &str) -> Value {
+    let path = |dotted: &&str| strings(dotted.split('.'));
+    let paths = |dotted: &[&str]| dotted.iter().map(path).collect::<Vec<_>>().join(", ");
+    let maps = paths(&MAPS_OF_STRINGS);
+    // The metadata of an object, or of the request.
+    let inside = "(p[0] == 'metadata' ? size(p) - 1 : p[0] == 'xds' && size(p) > 1 && p[1].endsWith('metadata') ? size(p) - 2 : -1)";
+    let namespaces = "(p[size(p) > 1 && p[0] == 'metadata' ? 1 : size(p) > 2 ? 2 : 0] in ['filter_metadata', 'typed_filter_metadata'])";
+    let kind = format!(
+        "(p in [{}] ? 'number' : p == ['connection', 'mtls'] ? 'bool' \
+         : {inside} >= 0 ? ({inside} == 0 || {inside} < 3 && {namespaces} ? 'group' : '') \
+         : p in [{}] ? 'string' \
+         : p in [{}, {}, {maps}] ? 'group' \
+         : size(p) == 2 && p[0] in {} || size(p) == 3 && [p[0], p[1]] in [{maps}] ? 'string' : '')",
+        paths(&NUMBERS),
+        paths(&OTHER_STRINGS),
+        paths(&OTHER_STRUCTURES),
+        paths(&GROUPS),
+        strings(GROUPS),
+    );
+    // A path in one segment with dots is taken for one of several.
+    let whole = format!("{{v}}['{field}']");
+    let bound = |body: &str| {
+        format!(
+            "[size({whole}) == 1 ? {whole}[0].split('.') : {whole}].map(p, size(p) > 0 ? {kind} : '').map(t, {body})[0]"
+        )
+    };
+    let read_as = "('as' in {v} ? {v}['as'] : 'string')";
+    let is_one = format!("size({whole}) == 1 && {whole}[0].contains('.')");
+    let words = bound(&format!(
+        "{is_one} ? ' is one segment; list the segments one by one' \
+         : t == 'group' ? ' is a group of values in Envoy; name one of them: a group has no text' \
+         : ' is a ' + t + ' in Envoy; write \"as\": \"' + t + '\"'"
+    ));
+    rule(
+        &format!("!('{field}' in {{v}}) || {}", bound(&format!("t == '' || !({is_one}) && t == {read_as}"))),
+        &format!("'.{field}: ' + {whole}.map(s, strings.quote(s)).join(', ') + {words}"),
     )
 }

@@ -166,7 +166,7 @@ fn refinements() -> Vec<(&'static str, Value)> {
         ("/$defs/PathFields/properties/exact", path.clone()),
         ("/$defs/PathFields/properties/prefix", path),
         ("/$defs/PropertyFields/properties/path", attribute.clone()),
-        ("/$defs/PropertyFields", json!({ "x-rules": [object::text()] })),
+        ("/$defs/PropertyFields", json!({ "x-rules": [object::text(), object::attribute("path")] })),
         ("/$defs/ShadowFields", json!({ "x-rules": [object::mirror(), object::mirror_header()] })),
         ("/$defs/ShadowFields/properties/methods", methods(no_request)),
         (
@@ -208,10 +208,7 @@ fn refinements() -> Vec<(&'static str, Value)> {
         ("/$defs/AffinityFields/properties/keys", json!({ "maxItems": KEY_SOURCES })),
         (
             "/$defs/KeyFields",
-            json!({ "x-one": "source", "x-rules": [{
-            "holds": "!('as' in {v}) || 'property' in {v}",
-            "words": "'.as: only a property has a type; remove it, or name a property'",
-        }] }),
+            json!({ "x-one": "source", "x-rules": [object::type_of_property(), object::attribute("property")] }),
         ),
         ("/$defs/KeyFields/properties/header", header_name),
         ("/$defs/KeyFields/properties/cookie", cookie_name.clone()),
