@@ -7,3 +7,4 @@ mod modules;
 mod renderings;
 mod sidecar;
 mod team;
+mod virtual_service;

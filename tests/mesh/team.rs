@@ -255,7 +255,7 @@ fn service(name: &str, port: u16) -> Value {
 }
 
 /// Two paths, a redirect, a direct response and the rest.
-fn virtual_service(name: &str, host: &str, subset: &str) -> Value {
+pub fn virtual_service(name: &str, host: &str, subset: &str) -> Value {
     let mut destination = json!({ "host": format!("{name}.default.svc.cluster.local"), "port": { "number": 8080 } });
     if !subset.is_empty() {
         destination["subset"] = json!(subset);
