@@ -3,6 +3,17 @@
 //! A policy is loaded on the main thread and on each worker, and a load may fail on one of them
 //! only. So what one thread runs says nothing about the others. The threads keep this record in
 //! Envoy's shared data.
+//!
+//! A VM that dies says nothing, and neither does Envoy: with `FAIL_OPEN` its worker goes on without
+//! the filter. So each context renews its entry, and one that is not renewed does not count.
+
+use std::time::Duration;
+
+/// How often a context renews its entry.
+pub const BEAT: Duration = Duration::from_secs(20);
+
+/// How long an entry counts after it was renewed.
+const LIFE: Duration = Duration::from_secs(60);
 
 /// The record, as the threads share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,102 +22,123 @@ pub struct Contexts {
     running: Vec<Running>,
 }
 
-/// A policy that root contexts run.
+/// A root context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Running {
-    hash: u64,
-    contexts: u64,
+    id: u64,
+    standing: u64,
+    /// When it was renewed, in milliseconds since 1970.
+    renewed: u64,
 }
 
 impl Contexts {
-    /// Reads what [`Contexts::to_bytes`] wrote. Ignores a part of a number at the end.
+    /// Reads what [`Contexts::to_bytes`] wrote. Ignores a part of an entry at the end.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut numbers = bytes.chunks_exact(8).filter_map(|number| Some(u64::from_le_bytes(number.try_into().ok()?)));
         let published = numbers.next().unwrap_or_default();
         let mut running = Vec::new();
-        while let (Some(hash), Some(contexts)) = (numbers.next(), numbers.next()) {
-            running.push(Running { hash, contexts });
+        while let (Some(id), Some(standing), Some(renewed)) = (numbers.next(), numbers.next(), numbers.next()) {
+            running.push(Running { id, standing, renewed });
         }
         Self { published, running }
     }
 
     /// The record as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let running = self.running.iter().flat_map(|running| [running.hash, running.contexts]);
+        let running = self.running.iter().flat_map(|running| [running.id, running.standing, running.renewed]);
         [self.published].into_iter().chain(running).flat_map(u64::to_le_bytes).collect()
     }
 
-    /// A root context runs the policy with this hash from now on.
-    pub fn join(&mut self, hash: u64) {
-        match self.running.iter_mut().find(|running| running.hash == hash) {
-            Some(running) => running.contexts = running.contexts.saturating_add(1),
-            None => self.running.push(Running { hash, contexts: 1 }),
-        }
+    /// The root context `id` has this standing, and is alive. Entries that do not count are removed.
+    pub fn renew(&mut self, id: u64, standing: u64, now: Duration) {
+        self.running.retain(|running| running.id != id && running.counts(now));
+        self.running.push(Running { id, standing, renewed: milliseconds(now) });
     }
 
-    /// A root context that has joined has ended.
-    pub fn leave(&mut self, hash: u64) {
-        for running in &mut self.running {
-            if running.hash == hash {
-                running.contexts = running.contexts.saturating_sub(1);
-            }
-        }
-        self.running.retain(|running| running.contexts > 0);
+    /// The root context `id` has ended.
+    pub fn leave(&mut self, id: u64) {
+        self.running.retain(|running| running.id != id);
     }
 
-    /// The policy with this hash is the one that is published.
-    pub fn publish(&mut self, hash: u64) {
-        self.published = hash;
+    /// This standing is the one that is published.
+    pub fn publish(&mut self, standing: u64) {
+        self.published = standing;
     }
 
-    /// The hash of the policy that is published; 0 if none is.
+    /// The standing that is published; 0 if none is.
     pub fn published(&self) -> u64 {
         self.published
     }
 
-    /// How many root contexts run the policy with this hash.
-    pub fn count(&self, hash: u64) -> u64 {
-        self.running.iter().find(|running| running.hash == hash).map_or(0, |running| running.contexts)
+    /// How many root contexts have this standing.
+    pub fn count(&self, standing: u64, now: Duration) -> u64 {
+        self.running.iter().filter(|running| running.standing == standing && running.counts(now)).count() as u64
     }
+}
+
+impl Running {
+    fn counts(&self, now: Duration) -> bool {
+        // The clock may be set.
+        u128::from(self.renewed.abs_diff(milliseconds(now))) <= LIFE.as_millis()
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
     #[test]
-    fn the_contexts_of_each_policy_are_counted() {
+    fn the_contexts_of_each_standing_are_counted() {
         let mut contexts = Contexts::default();
-        for hash in [7, 9, 7] {
-            contexts.join(hash);
+        for (id, standing) in [(1, 7), (2, 9), (3, 7)] {
+            contexts.renew(id, standing, NOW);
         }
         contexts.publish(9);
-        assert_eq!((contexts.published(), [7, 9, 8].map(|hash| contexts.count(hash))), (9, [2, 1, 0]));
-        contexts.leave(9);
-        contexts.leave(8);
-        assert_eq!((contexts.published(), [7, 9, 8].map(|hash| contexts.count(hash))), (9, [2, 0, 0]));
+        let counts = |contexts: &Contexts| [7, 9, 8].map(|standing| contexts.count(standing, NOW));
+        assert_eq!((contexts.published(), counts(&contexts)), (9, [2, 1, 0]));
+        contexts.leave(2);
+        contexts.leave(4);
+        assert_eq!((contexts.published(), counts(&contexts)), (9, [2, 0, 0]));
+        contexts.renew(3, 8, NOW);
+        assert_eq!(counts(&contexts), [1, 0, 1]);
     }
 
     #[test]
-    fn a_policy_that_no_context_runs_takes_no_room() {
+    fn a_context_that_is_not_renewed_does_not_count_and_takes_no_room() {
         let mut contexts = Contexts::default();
-        let bytes = contexts.to_bytes();
-        for hash in 1..100 {
-            contexts.join(hash);
-            contexts.leave(hash);
+        contexts.renew(1, 7, NOW);
+        contexts.renew(2, 7, NOW);
+        let mut now = NOW;
+        for _ in 0..3 {
+            now += BEAT;
+            contexts.renew(2, 7, now);
+            assert_eq!(contexts.count(7, now), 2);
         }
-        assert_eq!(contexts.to_bytes(), bytes);
+        now += BEAT;
+        assert_eq!(contexts.count(7, now), 1);
+        contexts.renew(2, 7, now);
+        let mut only = Contexts::default();
+        only.renew(2, 7, now);
+        assert_eq!(contexts, only);
+        // A clock that is set back does not keep a dead one alive.
+        assert_eq!(contexts.count(7, now - 2 * LIFE), 0);
     }
 
     #[test]
     fn the_record_is_read_as_it_was_written() {
         let mut contexts = Contexts::default();
-        contexts.join(u64::MAX);
-        contexts.join(1);
+        contexts.renew(1, u64::MAX, NOW);
+        contexts.renew(2, 1, NOW);
         contexts.publish(1);
         let bytes = contexts.to_bytes();
         assert_eq!(Contexts::from_bytes(&bytes), contexts);
-        assert_eq!(Contexts::from_bytes(&bytes[..bytes.len() - 1]).count(u64::MAX), 1);
+        assert_eq!(Contexts::from_bytes(&bytes[..bytes.len() - 1]).count(u64::MAX, NOW), 1);
         assert_eq!(Contexts::from_bytes(&[]), Contexts::default());
     }
 }

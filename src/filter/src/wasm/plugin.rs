@@ -162,11 +162,12 @@ impl Plugin {
 
     /// What it serves, as a number.
     pub(super) fn standing(&self) -> u64 {
-        standing(self.hash.get(), self.is_refused())
+        standing(self.hash.get(), !self.serves_own())
     }
 
-    fn is_refused(&self) -> bool {
-        self.serves != Serves::Own
+    /// Whether it serves the policy that it was configured with.
+    pub(super) fn serves_own(&self) -> bool {
+        self.serves == Serves::Own
     }
 
     /// How many requests there were.
@@ -200,13 +201,16 @@ impl Plugin {
         callouts.is_empty()
     }
 
-    /// Remembers `loaded` as the last good policy, if it is the plugin's own.
-    pub(super) fn remember(&self, loaded: &Loaded) {
-        if let (Serves::Own, Some(document)) = (self.serves, &*self.document.borrow())
-            && loaded.document == self.configuration
-        {
-            last_good::remember(&self.name, document, loaded.document);
+    /// Remembers its policy as the last good one, if it is the plugin's own.
+    pub(super) fn remember(&self) {
+        if let (Serves::Own, Some(document)) = (self.serves, &*self.document.borrow()) {
+            last_good::remember(&self.name, document, self.configuration);
         }
+    }
+
+    /// Whether its policy is the one that is remembered.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.serves == Serves::Own && last_good::digest(&self.name) == Some(self.configuration)
     }
 
     /// There are no more requests. Returns whether no copy waits for its answer.
@@ -235,12 +239,8 @@ impl Plugin {
         if loaded.is_none() && !self.passes() {
             return;
         }
-        // The host may have returned to it, after a newer one was remembered.
-        if let Some(loaded) = &loaded {
-            self.remember(loaded);
-        }
         let (policy, name) = (loaded.as_ref().map(|loaded| &loaded.policy), self.policy_name.borrow());
-        let (standing, is_refused) = (self.standing(), self.is_refused());
+        let (standing, is_refused) = (self.standing(), !self.serves_own());
         self.publisher.publish(Serving { policy, name: name.as_deref(), standing, is_refused });
     }
 

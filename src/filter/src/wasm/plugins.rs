@@ -91,7 +91,15 @@ impl Plugins {
 
     /// Ends a plugin that gets no more requests. Returns whether nothing of it is under way.
     pub(super) fn end(&self, plugin: &Rc<Plugin>) -> bool {
+        let is_remembered = plugin.is_remembered();
         self.live.borrow_mut().retain(|other| !Rc::ptr_eq(other, plugin));
+        if is_remembered {
+            // The host has returned to an earlier one without loading it.
+            let live = self.live.borrow();
+            if let Some(newest) = live.iter().rev().find(|other| other.name == plugin.name) {
+                newest.remember();
+            }
+        }
         let mut ending = self.ending.borrow_mut();
         let is_over = plugin.end();
         if !is_over {

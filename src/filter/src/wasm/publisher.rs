@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use super::{host, metrics};
-use crate::contexts::Contexts;
+use super::{host, metrics, worker};
+use crate::contexts::{BEAT, Contexts};
 use crate::publication::{Publication, Seen};
 use crate::registry::Serving;
 
@@ -23,8 +23,10 @@ pub(super) struct Publisher {
     /// The name of the record that the process's contexts of this plugin share.
     record: String,
     publication: RefCell<Publication>,
-    /// Whether the record counts this context.
-    has_joined: Cell<bool>,
+    /// The entry of this context in the record.
+    id: u64,
+    /// When to renew the entry; `None` without an entry.
+    renewal: Cell<Option<Duration>>,
     /// When to check; `None` while there is no need to.
     due: Cell<Option<Duration>>,
 }
@@ -33,13 +35,14 @@ impl Publisher {
     /// A context of the plugin `name`, which has just been configured. The record is made on the
     /// main thread, which loads each configuration first.
     pub(super) fn new(name: &str) -> Self {
-        let record = format!("traffic_policy {} {name}", metrics::VERSION);
+        let record = format!("traffic_policy contexts {} {name}", metrics::VERSION);
         let (known, _) = host::shared_data(&record);
         if known.is_empty() {
             host::set_shared_data(&record, &Contexts::default().to_bytes(), None);
         }
-        let (publication, has_joined, due) = (RefCell::default(), Cell::new(false), Cell::new(None));
-        Self { plugin: name.to_owned(), record, publication, has_joined, due }
+        let id = worker::with(|worker| worker.draws.next());
+        let (publication, renewal, due) = (RefCell::default(), Cell::new(None), Cell::new(None));
+        Self { plugin: name.to_owned(), record, publication, id, renewal, due }
     }
 
     /// Takes note of a request. Returns whether to publish.
@@ -66,11 +69,14 @@ impl Publisher {
         self.due.set(Some(host::now().saturating_add(FIRST)));
     }
 
-    /// The time until the next check.
+    /// The time until the next check or renewal.
     pub(super) fn due(&self) -> Option<Duration> {
+        let now = host::now();
         // The clock may be set.
-        let rest = self.due.get()?.saturating_sub(host::now());
-        Some(rest.clamp(Duration::from_millis(1), PERIOD))
+        let rest = |due: Duration, period| due.saturating_sub(now).clamp(Duration::from_millis(1), period);
+        let check = self.due.get().map(|due| rest(due, PERIOD));
+        let renewal = self.renewal.get().map(|due| rest(due, BEAT));
+        check.into_iter().chain(renewal).min()
     }
 
     /// A newer context of the same plugin was configured.
@@ -81,10 +87,13 @@ impl Publisher {
     /// Checks if that is due. Returns whether to publish the standing `own`. `requests` returns how
     /// many requests the contexts of a standing have had on this worker.
     pub(super) fn tick(&self, own: u64, name: Option<&str>, requests: impl FnOnce(u64) -> u64) -> bool {
-        let Some(due) = self.due.get() else { return false };
         let now = host::now();
         // The clock may be set.
-        if due > now && due.saturating_sub(now) <= PERIOD {
+        let is_due = |due: Duration, period| due <= now || due.saturating_sub(now) > period;
+        if self.renewal.get().is_some_and(|due| is_due(due, BEAT)) {
+            self.renew(own, name);
+        }
+        if !self.due.get().is_some_and(|due| is_due(due, PERIOD)) {
             return false;
         }
         self.join(own, name);
@@ -92,7 +101,7 @@ impl Publisher {
         let published = contexts.published();
         let seen = Seen {
             own,
-            contexts: contexts.count(own),
+            contexts: contexts.count(own, now),
             published,
             requests_of_published: requests(published),
             published_here: metrics::published(&self.plugin),
@@ -113,15 +122,21 @@ impl Publisher {
 
     /// The context gives up its standing: it ends, or gets another one.
     pub(super) fn leave(&self, own: u64, name: Option<&str>) {
-        if self.has_joined.replace(false) {
-            self.update(own, name, &|contexts| contexts.leave(own));
+        if self.renewal.take().is_some() {
+            self.update(own, name, &|contexts| contexts.leave(self.id));
         }
     }
 
     fn join(&self, own: u64, name: Option<&str>) {
-        if !self.has_joined.replace(true) {
-            self.update(own, name, &|contexts| contexts.join(own));
+        if self.renewal.get().is_none() {
+            self.renew(own, name);
         }
+    }
+
+    fn renew(&self, own: u64, name: Option<&str>) {
+        let now = host::now();
+        self.renewal.set(Some(now.saturating_add(BEAT)));
+        self.update(own, name, &|contexts| contexts.renew(self.id, own, now));
     }
 
     fn contexts(&self) -> Contexts {
@@ -147,7 +162,7 @@ impl Publisher {
             if contexts.published() != own {
                 break;
             }
-            metrics::publish_contexts(name, contexts.count(own));
+            metrics::publish_contexts(name, contexts.count(own, host::now()));
             // Whoever changed it meanwhile may have published before this thread.
             let now = self.contexts();
             if now == contexts {

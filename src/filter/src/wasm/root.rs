@@ -87,8 +87,8 @@ fn configure(size: usize) -> Option<Plugin> {
             }
             let (endpoints, version) = (policy.endpoints.len(), metrics::VERSION);
             log::info!("{title} in force: {endpoints} endpoints (filter version {version})");
-            let plugin = Plugin::new(name, document, Rc::clone(&loaded));
-            plugin.remember(&loaded);
+            let plugin = Plugin::new(name, document, loaded);
+            plugin.remember();
             Some(plugin)
         }
         Err(errors) => {
