@@ -54,8 +54,10 @@ fn the_dashboard_and_the_alert_rules_query_only_what_the_filter_publishes() {
         for series in series {
             assert!(is_published(series), "{file}: {series}");
         }
+        // Metrics of Istio have labels of the same names.
+        let ours = text.lines().filter(|line| !line.contains("istio_")).collect::<Vec<_>>().join("\n");
         for (label, values) in [(Label::Result, results()), (Label::CodeClass, classes())] {
-            let compared = compared(&text, label);
+            let compared = compared(&ours, label);
             assert!(!compared.is_empty(), "{file}: {label:?}");
             assert!(compared.iter().all(|value| values.contains(value)), "{file}: {compared:?}");
         }

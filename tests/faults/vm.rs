@@ -10,8 +10,8 @@ use testbed::backend::Backend;
 use testbed::cargo::build_wasm;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup};
-use testbed::policies::one_endpoint;
-use testbed::wait_until;
+use testbed::policies::{all_to, hash, one_endpoint};
+use testbed::{wait_for, wait_until};
 
 /// Writes the filter with a bug into the file `into`: it traps when a request has trailers.
 fn trapping_at_trailers(into: &Path) {
@@ -122,4 +122,70 @@ async fn a_vm_that_dies_fails_the_requests_in_flight_and_the_next_request_is_ser
         wait_until("copies are sent", async || copied().await > copies).await.unwrap();
     }
     assert!(envoy.log().contains("unreachable"), "the VM has died for another reason");
+}
+
+/// Sends the request that kills the VM of the worker that gets it.
+async fn kill(envoy: &Envoy) {
+    let (mut killer, body) = Channel::<bytes::Bytes>::new(1);
+    let client = envoy.client(Http::V2);
+    let trap = tokio::spawn(async move { client.send_body("POST", "/", [], body).await });
+    killer.send_data("body".into()).await.unwrap();
+    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-a"), "1".parse().unwrap())]);
+    killer.send_trailers(trailers).await.unwrap();
+    drop(killer);
+    assert_eq!(trap.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_that_is_started_again_goes_on_with_the_last_good_policy_after_a_refused_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("trapping.wasm");
+    trapping_at_trailers(&module);
+    let backends = Backend::start_all(["a"]).await.unwrap();
+    let good = all_to("a");
+    let envoy = Envoy::start(&Setup { module: Some(module), ..Setup::new(good.as_str(), &backends) }).await.unwrap();
+    envoy.wait_until_published(&good).await.unwrap();
+    let client = envoy.client(Http::V1);
+    envoy.put_policy(r#"{"if_invalid": "keep", "endpoints": 7}"#).unwrap();
+    let refused = async || envoy.metric("traffic_policy_refused", &[]).await.unwrap();
+    wait_until("the policy is refused", async || refused().await == 1).await.unwrap();
+    for death in 1..=2 {
+        kill(&envoy).await;
+        for _ in 0..20 {
+            assert_eq!(served_by(&client.get("/", &[]).await.unwrap()), Some("a"), "after death {death}");
+        }
+        assert_eq!(envoy.stat("wasm.traffic-policy.vm_reload_success").await.unwrap(), death);
+        assert_eq!((refused().await, envoy.policy_hash().await.unwrap()), (1, hash(&good)));
+    }
+    let next = one_endpoint(json!({ "name": "next", "traffic": { "a": 1 } }));
+    envoy.put_policy(&next).unwrap();
+    envoy.wait_until_published(&next).await.unwrap();
+    assert_eq!(refused().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_vm_has_died_for_good_is_missing_in_the_contexts_within_two_minutes() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("trapping.wasm");
+    trapping_at_trailers(&module);
+    let backends = Backend::start_all(["a"]).await.unwrap();
+    let policy = all_to("a");
+    let setup = Setup { module: Some(module), workers: 2, ..Setup::new(policy.as_str(), &backends) };
+    let envoy = Envoy::start(&setup).await.unwrap();
+    let verdict = envoy.judge(async || {
+        let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(envoy.policy_file())?)?;
+        let config = &mut file["resources"][0]["typed_config"]["config"];
+        config["failure_policy"] = json!("FAIL_OPEN");
+        config.as_object_mut().unwrap().remove("reload_config");
+        envoy.put_file(file.to_string().as_bytes())
+    });
+    verdict.await.unwrap();
+    let contexts = async || envoy.stat("wasmcustom.traffic_policy_policy_contexts").await.unwrap();
+    wait_until("all threads run the policy", async || contexts().await == 3).await.unwrap();
+    kill(&envoy).await;
+    let patience = Duration::from_secs(120);
+    wait_for(patience, "the dead one is missing", async || contexts().await == 2).await.unwrap();
+    // The others go on to count.
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    assert_eq!(contexts().await, 2);
 }

@@ -1,13 +1,18 @@
 //! Policies as documents.
 
-use policy::Policy;
+use policy::{Gist, Policy};
 use serde_json::Value;
 
 /// Any bytes are a policy, or are refused with place, problem and remedy. A policy does not depend
 /// on the layout of its document.
+///
+/// The gist of any bytes can be read, and is what the policy says.
 pub fn policy(data: &[u8]) {
+    let gist = Gist::of(data);
+    assert!(gist.headers.len() >= 2);
     match Policy::from_json(data) {
         Ok(parsed) => {
+            assert_eq!((&gist.name, gist.if_invalid), (&parsed.policy.name, parsed.policy.if_invalid));
             let value: Value = serde_json::from_slice(data).unwrap();
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
                 let again = Policy::from_json(text.as_bytes()).unwrap();

@@ -96,8 +96,9 @@ impl Plugins {
         if is_remembered {
             // The host has returned to an earlier one without loading it.
             let live = self.live.borrow();
-            let survivor = live.iter().rev().find(|other| other.name == plugin.name && other.serves_own());
-            survivor.inspect(|survivor| survivor.remember());
+            if let Some(newest) = live.iter().rev().find(|other| other.name == plugin.name) {
+                newest.remember();
+            }
         }
         let mut ending = self.ending.borrow_mut();
         let is_over = plugin.end();
