@@ -18,7 +18,7 @@ const PLAIN: &str = r#"{
 /// The policy that these options render, and the standard error.
 fn rendered(policy: &str, options: &str) -> (Value, String) {
     let desk = Desk::with("policy.json", policy);
-    let ended = desk.run(&format!("render istio {} {ALL} {options}", desk.file()).trim());
+    let ended = desk.run(format!("render istio {} {ALL} {options}", desk.file()).trim());
     assert_eq!(ended.status, Some(0), "{options}: {}", ended.stderr);
     (objects(&ended.stdout)[0]["spec"]["pluginConfig"].clone(), ended.stderr)
 }
@@ -26,7 +26,7 @@ fn rendered(policy: &str, options: &str) -> (Value, String) {
 /// The error and the exit status of a rendering.
 fn refused(policy: &str, options: &str) -> String {
     let desk = Desk::with("policy.json", policy);
-    let ended = desk.run(&format!("render istio {} {ALL} {options}", desk.file()).trim());
+    let ended = desk.run(format!("render istio {} {ALL} {options}", desk.file()).trim());
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{options}: {}", ended.stderr);
     ended.stderr
 }
