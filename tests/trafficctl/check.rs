@@ -218,9 +218,10 @@ fn a_backend_without_a_cluster_in_envoys_configuration_is_found() {
 }
 
 /// The shipped files that hold no policy.
-const WITHOUT_POLICY: [&str; 7] = [
+const WITHOUT_POLICY: [&str; 8] = [
     "alerts.yaml",
     "dashboard.json",
+    "istio-admission.yaml",
     "istio-stat-tags-helm.yaml",
     "istio-stat-tags-istioctl.yaml",
     "istio-stat-tags-patch.yaml",
