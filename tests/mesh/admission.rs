@@ -139,7 +139,7 @@ async fn admission_refuses_what_the_filter_refuses() {
         "Of the {} refusals in the tests, the API server refuses {unreadable} by itself, since they are not JSON, \
          have a key twice or are no object, and the rules refuse {by_rules} of the other {readable} ({:.1} %).",
         refusals.len(),
-        100.0 * f64::from(by_rules) / readable as f64,
+        100.0 * by_rules as f64 / readable as f64,
     );
     let page = read("src/trafficctl/README.md").unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(page.contains(&claim), "src/trafficctl/README.md does not say: {claim}");
