@@ -150,6 +150,8 @@ async fn a_vm_that_is_started_again_goes_on_with_the_last_good_policy_after_a_re
     let refused = async || envoy.metric("traffic_policy_refused", &[]).await.unwrap();
     wait_until("the policy is refused", async || refused().await == 1).await.unwrap();
     for death in 1..=2 {
+        // Longer than the back-off: otherwise Envoy waits with the new VM.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         kill(&envoy).await;
         for _ in 0..20 {
             assert_eq!(served_by(&client.get("/", &[]).await.unwrap()), Some("a"), "after death {death}");
