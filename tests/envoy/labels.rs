@@ -27,7 +27,7 @@ fn istio_has_the_same_labels_as_envoy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_metric_has_exactly_its_labels_in_envoy() {
     let backends = Backend::start_all(["main", "copy"]).await.unwrap();
-    let policy = json!({ "name": "p", "endpoints": [{ "name": "e", "traffic": { "main": 1 }, "shadow": { "copy": 1 },
+    let policy = json!({ "name": "p", "routing_header": "x-traffic-cluster", "endpoints": [{ "name": "e", "traffic": { "main": 1 }, "shadow": { "copy": 1 },
         "cohorts": [{ "name": "c", "match": { "headers": [{ "name": "x-c", "present": true }] }, "traffic": { "main": 1 } }] }] });
     let envoy = Envoy::start(&Setup::new(policy.to_string(), &backends)).await.unwrap();
     let client = envoy.client(Http::V1);
