@@ -1,12 +1,12 @@
 //! How the module reaches a proxy, and what becomes of requests if it does not.
 
 use testbed::cargo::build_wasm;
-use testbed::client::{Client, Http};
+use testbed::client::Http;
 use testbed::mesh::gateway::{Gateway, Setup};
 use testbed::mesh::registry::{Registry, module_digest, sha256};
 use testbed::wait_until;
 
-use crate::team::{Mesh, RANKER, Watch, policy, untouched};
+use crate::team::{Mesh, Watch, is_decided, policy, untouched};
 
 const OPTIONS: &str = "--gateway gateway --host ranker.example.com";
 
@@ -17,11 +17,6 @@ impl Mesh {
         assert_eq!(ended.status, Some(0), "{}", ended.stderr);
         ended.stdout
     }
-}
-
-/// Whether the filter has decided about a request of the endpoint.
-async fn is_decided(client: &Client) -> bool {
-    client.get("/rank", &[("host", RANKER)]).await.unwrap().headers().contains_key("x-traffic-backend")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::cargo::build_wasm;
@@ -135,7 +136,16 @@ impl Mesh {
     /// endpoint, on `host`.
     pub async fn assert_split(&self, client: &Client, host: &str, path: &str) {
         self.forget();
-        let tally = send_each(2000, get(client, host, path)).await;
+        let send = get(client, host, path);
+        let decided = move |n| {
+            let answer = send(n);
+            async move {
+                let answer = answer.await?;
+                ensure!(answer.headers().contains_key(CHOSEN), "the filter has not decided: {answer:?}");
+                Ok(answer)
+            }
+        };
+        let tally = send_each(2000, decided).await;
         assert_eq!((tally.failed, tally.of("v1") + tally.of("v2")), (0, 2000), "{host}{path}: {tally:?}");
         assert_share(tally.of("v2"), 2000, 0.1, "v2");
         let copies = || named(&self.backends, "v3").count();
@@ -180,6 +190,11 @@ pub fn policy() -> Value {
             "shadow": { "v3": { "fraction": 0.5, "methods": ["GET"], "max_in_flight": 1000, "timeout_ms": 60000 } },
         }],
     })
+}
+
+/// Whether the filter has decided about a request of the endpoint.
+pub async fn is_decided(client: &Client) -> bool {
+    client.get("/rank", &[("host", RANKER)]).await.unwrap().headers().contains_key(CHOSEN)
 }
 
 /// The policy's hash, as the filter reports it, in a file with a WasmPlugin.

@@ -5,7 +5,7 @@ use testbed::client::{Http, served_by};
 use testbed::mesh::gateway::{Gateway, Setup};
 use testbed::wait_until;
 
-use crate::team::{Mesh, RANKER, assert_no_trace, policy, untouched, virtual_service};
+use crate::team::{Mesh, RANKER, assert_no_trace, is_decided, policy, untouched, virtual_service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_in_the_teams_own_virtual_service_follow_the_filter_and_its_other_routes_stay() {
@@ -24,11 +24,7 @@ async fn routes_in_the_teams_own_virtual_service_follow_the_filter_and_its_other
     mesh.apply(&plugin, &gateway).await;
 
     let client = gateway.client(Http::V1);
-    let is_v2 = async || {
-        let headers = [("host", RANKER), ("x-serve-shard-key", "user-1")];
-        client.get("/rank", &headers).await.is_ok_and(|answer| served_by(&answer).is_some())
-    };
-    wait_until("the filter decides", is_v2).await.unwrap();
+    wait_until("the filter decides", async || is_decided(&client).await).await.unwrap();
     mesh.assert_split(&client, RANKER, "/rank").await;
     mesh.forget();
     assert_eq!(untouched(&client).await, before);
@@ -39,11 +35,7 @@ async fn routes_in_the_teams_own_virtual_service_follow_the_filter_and_its_other
     assert_eq!(mesh.render(&policy(), &into), merged);
     // Without the filter, the team's own routes serve.
     mesh.istio.kubernetes.delete(&plugin).await.unwrap();
-    let is_gone = async || {
-        let answer = client.get("/rank", &[("host", RANKER)]).await.unwrap();
-        !answer.headers().contains_key("x-traffic-backend")
-    };
-    wait_until("the filter is gone", is_gone).await.unwrap();
+    wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
     for _ in 0..50 {
         assert_eq!(served_by(&client.get("/rank", &[("host", RANKER)]).await.unwrap()), Some("v1"));
     }
