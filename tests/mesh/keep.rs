@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use testbed::client::{Http, served_by};
 use testbed::mesh::gateway::{Gateway, Setup};
-use testbed::prometheus::Prometheus;
-use testbed::{read_yaml, wait_until};
+use testbed::wait_until;
 
+use crate::alerts;
 use crate::team::{Mesh, RANKER, SHOP, Watch, policy, untouched};
 
 /// Waits until the filter reports whether a policy was refused.
@@ -81,26 +81,13 @@ async fn a_refused_policy_harms_no_host_of_a_running_or_a_new_gateway() {
     mesh.forget();
     assert_eq!(untouched(&client).await, before);
     crate::team::assert_no_trace(&mesh.backends);
-    assert_alert(&gateway).await;
+    for alert in ["PolicyRefused", "NoPolicyInForce"] {
+        alerts::assert_holds(&gateway, alert).await;
+    }
 
     // A good one is in force within seconds.
     mesh.apply(&good, &gateway).await;
     wait_until_refused(&gateway, 0).await;
     watch.stop().await;
     mesh.assert_split(&client, RANKER, "/rank").await;
-}
-
-/// Checks that the expression of the alert holds for what Prometheus scrapes from the gateway.
-async fn assert_alert(gateway: &Gateway) {
-    let alerts = read_yaml("envoy/alerts.yaml").unwrap();
-    let rules = alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
-    let rule =
-        rules.into_iter().find(|rule| rule["expr"].as_str().unwrap().contains("traffic_policy_refused")).unwrap();
-    let prometheus = Prometheus::start(gateway.status, "groups: []\n").await.unwrap();
-    let expression = rule["expr"].as_str().unwrap();
-    wait_until("the alert's expression holds", async || {
-        prometheus.query(expression).await.is_ok_and(|result| !result.is_empty())
-    })
-    .await
-    .unwrap();
 }

@@ -1,6 +1,7 @@
 //! The real filter in a real Istio, on a real Kubernetes API.
 
 mod admission;
+mod alerts;
 mod gateway;
 mod keep;
 mod modules;

@@ -6,6 +6,7 @@ use testbed::mesh::gateway::{Gateway, Setup};
 use testbed::mesh::registry::{Registry, module_digest, sha256};
 use testbed::wait_until;
 
+use crate::alerts;
 use crate::team::{Mesh, Watch, is_decided, policy, untouched};
 
 const OPTIONS: &str = "--gateway gateway --host ranker.example.com";
@@ -71,6 +72,7 @@ async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
     mesh.istio.kubernetes.apply(&wrong_digest).await.unwrap();
     wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
     assert_eq!(untouched(&client).await, before);
+    alerts::assert_holds(&gateway, "ProxyWithoutFilter").await;
     mesh.apply(&good, &gateway).await;
     wait_until("the filter decides again", async || is_decided(&client).await).await.unwrap();
 
@@ -90,5 +92,6 @@ async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
     assert_eq!(untouched(&client).await, before);
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(!is_decided(&client).await);
+    alerts::assert_holds(&gateway, "ProxyWithoutFilter").await;
     assert!(watch.stop().await > 50);
 }
