@@ -2,11 +2,13 @@
 //! on.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::bootstrap::{connection_manager, routes};
+use testbed::cargo::build_wasm;
 use testbed::client::{Client, Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::load::Background;
@@ -77,6 +79,27 @@ fn search(backend: &str) -> Value {
         { "name": "search", "route": "/search", "traffic": { backend: 1 } }] })
 }
 
+/// Writes another module: the filter after a change of its bytes. Envoy runs it in a new VM.
+fn other_module(path: PathBuf, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
+    let mut module = std::fs::read(build_wasm().unwrap()).unwrap();
+    change(&mut module);
+    std::fs::write(&path, module).unwrap();
+    path
+}
+
+/// Adds a custom section, which changes nothing.
+fn add_section(module: &mut Vec<u8>) {
+    module.extend(b"\0\x06\x05other");
+}
+
+/// Renames the field `description`, so that the module refuses a policy that has one.
+fn rename_description(module: &mut [u8]) {
+    const FIELD: &[u8] = b"description";
+    let places: Vec<_> = (0..module.len()).filter(|at| module.get(*at..*at + FIELD.len()) == Some(FIELD)).collect();
+    let [at] = places[..] else { panic!("the field is at {places:?}") };
+    module[at] = b'D';
+}
+
 /// An Envoy under load: on the policy's path, and on another one, whose requests go to `own`.
 struct Stage {
     envoy: Envoy,
@@ -137,6 +160,15 @@ impl Stage {
         // Envoy may have taken up a plugin again without a word.
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(self.refused(name).await, 1);
+    }
+
+    /// Applies a policy with another module.
+    fn put_with_module(&self, document: &str, module: &Path) {
+        let mut file: Value = serde_json::from_slice(&std::fs::read(self.envoy.policy_file()).unwrap()).unwrap();
+        let config = &mut file["resources"][0]["typed_config"]["config"];
+        config["vm_config"]["code"]["local"]["filename"] = json!(module);
+        config["configuration"]["value"] = json!(document);
+        self.envoy.put_file(file.to_string().as_bytes()).unwrap();
     }
 
     /// The backend of each key.
@@ -293,6 +325,43 @@ async fn two_plugins_in_one_vm_keep_their_own_policies() {
     stage.wait_in_force(&all_to_b("ranker")).await;
     stage.wait_refused("search", 1).await;
     assert_eq!(stage.hash_of("search").await, hash(&search("b").to_string()));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_policy_outlives_the_module() {
+    let good = policy("ranker", 0);
+    let stage = Stage::start(&good.to_string(), insert_routes).await;
+    stage.wait_in_force(&good).await;
+    let before = stage.placed().await;
+    let kept = |words: &str| stage.envoy.log().matches(&format!("traffic policy ranker kept: {words}")).count();
+    let other = other_module(stage.envoy.folder().join("other.wasm"), add_section);
+    // With the module comes a refused policy; then the module changes alone.
+    for (module, number) in [(&*other, 1), (stage.envoy.module(), 1), (&*other, 2)] {
+        let loads = kept("the last good policy goes on");
+        stage.put_with_module(&spoilt("ranker", number), module);
+        wait_until("each thread has a new VM", async || kept("the last good policy goes on") >= loads + 3)
+            .await
+            .unwrap();
+        stage.wait_refused("ranker", 1).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!((stage.refused("ranker").await, stage.hash_of("ranker").await), (1, hash(&good.to_string())));
+        assert_eq!(stage.placed().await, before);
+    }
+    // This one refuses the last good policy, too.
+    let stricter = other_module(stage.envoy.folder().join("stricter.wasm"), |module| rename_description(module));
+    stage.put_with_module(&spoilt("ranker", 2), &stricter);
+    let error = "the last good policy is not valid any more: description: ";
+    wait_until("the filter says so", async || kept(error) >= 3).await.unwrap();
+    stage.wait_refused("ranker", 1).await;
+    let client = stage.envoy.client(Http::V1);
+    wait_until("requests pass", async || stage.hash_of("ranker").await == 0).await.unwrap();
+    assert_eq!(send(&client, "/rank", "x-traffic-cluster-ranker").await, "own");
+    // It is not forgotten: the module before goes on with it.
+    stage.put_with_module(&spoilt("ranker", 3), &other);
+    wait_until("it serves", async || stage.hash_of("ranker").await == hash(&good.to_string())).await.unwrap();
+    stage.wait_refused("ranker", 1).await;
+    assert_eq!(stage.placed().await, before);
     stage.end().await;
 }
 

@@ -65,6 +65,25 @@ fn routes_that_follow_no_header_of_the_policy_are_a_warning() {
 }
 
 #[test]
+fn routes_that_follow_the_header_of_a_policy_with_a_name_are_no_warning() {
+    let named = POLICY.replacen('{', "{ \"name\": \"ranker\",", 1);
+    let follow =
+        |header: &'static str| move |config: &mut Value| routes(config)[0]["route"]["cluster_header"] = json!(header);
+    assert_eq!(findings(&named, follow("x-traffic-cluster-ranker")), Vec::<String>::new());
+    for header in ["x-traffic-cluster", "x-traffic-cluster-search"] {
+        let expected = format!(
+            "takes the cluster from the header \"x-traffic-cluster-ranker\", the policy's `routing_header` \
+             (one takes it from {header:?})"
+        );
+        let found = findings(&named, follow(header));
+        assert!(only(&found).contains(&expected), "{found:?}");
+    }
+    let with_both = named.replacen('{', "{ \"routing_header\": \"X-Mine\",", 1);
+    assert_eq!(findings(&with_both, follow("x-mine")), Vec::<String>::new());
+    assert!(only(&findings(&with_both, follow("x-traffic-cluster-ranker"))).contains("the header \"x-mine\""));
+}
+
+#[test]
 fn a_route_that_takes_the_requests_of_an_endpoint_is_a_warning() {
     let header = json!({ "name": "x-user", "present_match": true });
     for (route, expected) in [

@@ -17,9 +17,9 @@ pub struct Gist {
     pub if_invalid: IfInvalid,
     /// The name of the policy; `None` without a valid one.
     pub name: Option<PolicyName>,
-    /// The request headers that a client must not set where no policy decides: the routing header,
-    /// the point header, and the one that names the backend to the upstream. A header that the
-    /// document doesn't name, or not by a valid name, is the default one.
+    /// The request headers that a client must not set where no policy decides: the routing header
+    /// first, the point header, and the one that names the backend to the upstream. A header that
+    /// the document doesn't name, or not by a valid name, is the default one.
     pub headers: Vec<HeaderName>,
 }
 
@@ -58,6 +58,11 @@ impl Gist {
             headers.extend(header.or_else(default));
         }
         Self { if_invalid: if_invalid.unwrap_or_default(), headers, name }
+    }
+
+    /// The header from which the proxy's routes take the cluster.
+    pub fn routing_header(&self) -> Option<&HeaderName> {
+        self.headers.first()
     }
 }
 
@@ -187,6 +192,6 @@ mod tests {
         let policy = crate::Policy::from_json(document).unwrap().policy;
         let gist = Gist::of(document);
         assert_eq!((&gist.name, gist.if_invalid), (&policy.name, policy.if_invalid));
-        assert_eq!(gist.headers[0], policy.routing_header);
+        assert_eq!(gist.routing_header(), Some(&policy.routing_header));
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::Severity;
-use policy::limits::ROUTING_HEADER;
+use policy::{Gist, Severity};
 use serde_json::Value;
 
 use crate::document::endpoint_path::{EndpointPath, paths};
@@ -28,8 +27,10 @@ pub fn miswired(manager: &Manager, all: &Wiring, elsewhere: Option<&Value>) -> V
     }
     let policy = if filter.is_discovered { elsewhere } else { filter.policy.as_ref() };
     let (Some(policy), Some(hosts)) = (policy, manager.hosts(all)) else { return found };
-    let header = policy.get("routing_header").and_then(Value::as_str).unwrap_or(ROUTING_HEADER).to_ascii_lowercase();
-    let messages = Chain { manager, filter: &filter, header: &header, hosts: &hosts }.messages(policy);
+    // A policy with errors has a routing header, too.
+    let gist = Gist::of(policy.to_string().as_bytes());
+    let Some(header) = gist.routing_header() else { return found };
+    let messages = Chain { manager, filter: &filter, header, hosts: &hosts }.messages(policy);
     found.extend(messages.into_iter().map(|message| (Severity::Warning, message)));
     found
 }
