@@ -41,7 +41,9 @@ pub fn unknown_clusters(policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Vec<Adv
     let added: BTreeSet<&str> = mesh.iter().flat_map(|object| added_clusters(object)).collect();
     let is_copied = |backend: &str| {
         let places = mentions.get(backend).into_iter().flatten();
-        places.flat_map(|mention| mention.place.steps()).any(|step| *step == Step::from("shadow"))
+        // The last step may be a backend of this name.
+        let mut above = places.filter_map(|mention| mention.place.steps().split_last());
+        above.any(|(_, above)| above.contains(&Step::from("shadow")))
     };
     let is_there = |cluster: &str| IstioCluster::is_known(cluster) || added.contains(cluster);
     let names: BTreeSet<&str> =
