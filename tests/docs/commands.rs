@@ -81,7 +81,7 @@ fn each_option_is_known_to_a_verb() {
     let help = TRAFFICCTL.ok(["help"]).unwrap();
     let mut helps: String =
         help.lines().filter_map(verb).filter_map(|verb| TRAFFICCTL.ok(["help", verb]).ok()).collect();
-    for form in ["envoy", "ecds", "istio", "envoy-gateway"] {
+    for form in ["json", "envoy", "ecds", "istio", "envoy-gateway", "admission"] {
         helps.push_str(&TRAFFICCTL.ok(["render", form, "--help"]).unwrap());
     }
     let mut wrong = Vec::new();

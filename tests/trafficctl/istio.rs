@@ -72,6 +72,21 @@ fn the_time_out_and_the_retries_of_the_inserted_route_are_options() {
 }
 
 #[test]
+fn an_option_without_effect_is_refused() {
+    for (options, words) in [
+        ("--routes virtual-service --timeout 15s", "--timeout and --retries have an effect only with --routes envoy"),
+        ("--routes none --retries 0", "--timeout and --retries have an effect only with --routes envoy-filter"),
+        ("--cluster-domain mesh.example", "required arguments were not provided:\n  --port"),
+        ("--service-namespace prod", "required arguments were not provided:\n  --port"),
+        ("--subset v1=ranker/v1", "required arguments were not provided:\n  --port"),
+    ] {
+        let (status, found) = complaint(MESH, &format!("{HOST} {options}"));
+        assert_eq!(status, Some(2), "{options}: {found}");
+        assert!(found.contains(words), "{options}: {found}");
+    }
+}
+
+#[test]
 fn each_host_gets_the_route_on_all_ports_or_on_one() {
     let options =
         "--namespace default --host Ranker.example.com --host *.rank.example.org --host ranker.example.com:443";

@@ -12,8 +12,13 @@ use testbed::trafficctl::Trafficctl;
 use super::line::Command;
 
 /// The files that the reader has.
-const FILES: [(&str, &str); 4] =
-    [("policy.json", POLICY), ("new-policy.json", POLICY), ("ranker.json", OF_ONE_HOST), ("users.txt", "alice\nbob\n")];
+const FILES: [(&str, &str); 5] = [
+    ("policy.json", POLICY),
+    ("new-policy.json", POLICY),
+    ("ranker.json", OF_ONE_HOST),
+    ("ranker-routes.yaml", ROUTES),
+    ("users.txt", "alice\nbob\n"),
+];
 
 const POLICY: &str = r#"{
   "endpoints": [
@@ -37,6 +42,22 @@ const OF_ONE_HOST: &str = r#"{
   ]
 }
 "#;
+
+/// What the team of the host has for it.
+const ROUTES: &str = "\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: ranker
+  namespace: istio-ingress
+spec:
+  hosts: [ranker.example.com]
+  gateways: [prod/ranker]
+  http:
+  - route:
+    - destination: { host: ranker.prod.svc.cluster.local, port: { number: 8080 } }
+    timeout: 10s
+";
 
 /// Where nothing listens: a page's proxy is not there.
 const NO_PROXY: &str = "http://127.0.0.1:1";

@@ -68,11 +68,11 @@ mod tests {
     fn comments_and_layout_stay() {
         let steps = tree::pointer("/spec/http");
         let text = "spec:\n  http:  # ours\n  # first\n  - name: a   # a\n\n  # second\n  - name: b\n  tail: 1\n";
-        let groups = [(0, vec![json!({ "name": "x" })]), (1, vec![json!({ "name": "y" }), json!({ "name": "z" })])];
+        let groups = [(0, vec![json!({ "name": "x" })]), (1, vec![json!({ "name": "v" }), json!({ "name": "z" })])];
         let grown = with(text, 0, &steps, &groups, "new").unwrap();
         assert_eq!(
             grown,
-            "spec:\n  http:  # ours\n  # new\n  - name: x\n  # first\n  - name: a   # a\n\n  # new\n  - name: y\n  - name: z\n  \
+            "spec:\n  http:  # ours\n  # new\n  - name: x\n  # first\n  - name: a   # a\n\n  # new\n  - name: v\n  - name: z\n  \
              # second\n  - name: b\n  tail: 1\n"
         );
         let shrunk = without(&grown, 0, &steps, &[0, 2, 3]).unwrap();

@@ -71,3 +71,29 @@ fn names_host(property: &Value) -> bool {
     let path: Vec<_> = list(property, "path").filter_map(Value::as_str).collect();
     property.get("present").is_none() && NAMES_OF_HOSTS.iter().any(|name| path == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_bound_if_each_of_its_matches_names_a_host_or_a_route() {
+        let route = json!({ "path": ["xds", "route_name"], "exact": "rank" });
+        for (matching, expected) in [
+            (json!({ "hosts": ["a"] }), true),
+            (json!({ "hosts": [] }), false),
+            (json!({ "path": { "prefix": "/" } }), false),
+            (json!([{ "hosts": ["a"] }, { "path": { "prefix": "/" } }]), false),
+            (json!([{ "hosts": ["a"] }, { "properties": [route] }]), true),
+            (json!({ "properties": [{ "path": ["xds", "virtual_host_name"], "exact": "a:80" }] }), true),
+            (json!({ "properties": [{ "path": ["xds", "route_name"], "present": true }] }), false),
+            (json!({ "properties": [{ "path": ["xds", "cluster_name"], "exact": "a" }] }), false),
+            (json!([]), false),
+        ] {
+            assert_eq!(is_bound(&json!({ "match": matching })), expected, "{matching}");
+        }
+        assert!(!is_bound(&json!({ "route": "/" })));
+    }
+}

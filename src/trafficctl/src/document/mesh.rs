@@ -93,6 +93,11 @@ impl Object {
         list.filter_map(Value::as_str).collect()
     }
 
+    /// The hosts whose requests it routes; none if they are those of another object.
+    pub fn hosts(&self) -> Vec<&str> {
+        self.strings(if self.kind == "HTTPRoute" { "/hostnames" } else { "/hosts" })
+    }
+
     /// The object in the form of a part of its file.
     pub fn form(&self) -> Form {
         Form::Value { document: self.document, steps: self.steps.clone() }

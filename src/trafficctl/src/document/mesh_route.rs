@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::endpoint_path::{EndpointPath, hosts};
+use super::host::may_be_same;
 use super::mesh::Object;
 use super::outline::{list, members};
 
@@ -78,13 +79,13 @@ impl<'a> MeshRoute<'a> {
             .collect()
     }
 
-    /// The values of this header, in lower case, for which it is the route.
+    /// The values that its matches ask for in this header, whose name is in lower case.
     pub fn values_of(&self, header: &str) -> Vec<&'a str> {
         let headers = self.matches.iter().flat_map(|one| &one.headers);
         headers.filter(|(name, _)| name == header).filter_map(|(_, value)| *value).collect()
     }
 
-    /// Whether it asks for this header, in lower case, in all of its matches.
+    /// Whether all of its matches ask for this header, whose name is in lower case.
     pub fn asks_for(&self, header: &str) -> bool {
         !self.matches.is_empty() && self.matches.iter().all(|one| one.asks_for(header))
     }
@@ -133,7 +134,7 @@ impl<'a> MeshMatch<'a> {
         Self { value, headers: headers.collect(), path, has_conditions }
     }
 
-    /// Whether it asks for this header, in lower case.
+    /// Whether it asks for this header, whose name is in lower case.
     pub fn asks_for(&self, header: &str) -> bool {
         self.headers.iter().any(|(name, _)| name == header)
     }
@@ -159,23 +160,12 @@ impl<'a> MeshMatch<'a> {
     }
 }
 
-/// Whether an endpoint takes requests for one of these hosts of an object. Without any, the hosts are
-/// those of another object, and may be the same.
-pub fn takes_host(endpoint: &Value, of_object: &[&str]) -> bool {
-    let is_among = |host: &str| of_object.iter().any(|other| is_same_host(host, other));
+/// Whether an endpoint may take requests that an object routes. An object without hosts has those of
+/// another one, which may be any.
+pub fn takes_requests_of(endpoint: &Value, object: &Object) -> bool {
+    let of_object = object.hosts();
+    let is_among = |host: &str| of_object.iter().any(|other| may_be_same(host, other));
     of_object.is_empty() || hosts(endpoint).is_none_or(|hosts| hosts.into_iter().any(is_among))
-}
-
-/// Whether two hosts may be the same: names as they are written, short names of Services, and `*`.
-pub fn is_same_host(this: &str, other: &str) -> bool {
-    let [this, other] = [this, other].map(str::to_ascii_lowercase);
-    let is_short = |short: &str, long: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
-    let is_below = |pattern: &str, host: &str| pattern.strip_prefix('*').is_some_and(|end| host.ends_with(end));
-    this == other
-        || is_short(&this, &other)
-        || is_short(&other, &this)
-        || is_below(&this, &other)
-        || is_below(&other, &this)
 }
 
 #[cfg(test)]
@@ -204,21 +194,6 @@ mod tests {
         ] {
             let value = json!({ "uri": uri });
             assert_eq!(MeshMatch::of_istio(&value).may_take(Some(&[path])), expected, "{uri} {path:?}");
-        }
-    }
-
-    #[test]
-    fn a_short_name_and_a_wildcard_may_be_the_same_host() {
-        for (this, other, expected) in [
-            ("ranker", "ranker.default.svc.cluster.local", true),
-            ("ranker.example.com", "RANKER.example.com", true),
-            ("*.example.com", "ranker.example.com", true),
-            ("*", "ranker", true),
-            ("rank", "ranker.default", false),
-            ("shop.example.com", "ranker.example.com", false),
-        ] {
-            assert_eq!(is_same_host(this, other), expected, "{this} {other}");
-            assert_eq!(is_same_host(other, this), expected, "{other} {this}");
         }
     }
 }

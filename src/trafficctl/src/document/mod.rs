@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod endpoint_path;
 pub mod file;
 mod flow;
+pub mod host;
 pub mod istio_cluster;
 pub mod lines;
 mod link;

@@ -118,7 +118,7 @@ impl Reach {
     pub fn within(&self, object: &Object) -> Result<Narrowing, Error> {
         let words = object.words();
         // A VirtualService that others delegate to has their gateways.
-        let is_delegate = object.strings("/hosts").is_empty();
+        let is_delegate = object.hosts().is_empty();
         let all = match object.strings("/gateways") {
             gateways if gateways.is_empty() => vec!["mesh"],
             gateways => gateways,

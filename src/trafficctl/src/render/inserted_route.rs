@@ -11,15 +11,25 @@ use crate::error::Error;
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct RouteOptions {
-    /// The time-out of the inserted route. As in Istio, 0 is none. The settings of the host's own
-    /// routes (timeout, retries, cors, fault, mirror) have no effect on requests that the filter has
-    /// decided about.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    timeout: String,
+    /// The time-out of the inserted route. As in Istio, 0 is none, which is the default. The settings
+    /// of the host's own routes (timeout, retries, cors, fault, mirror) have no effect on requests that
+    /// the filter has decided about.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<String>,
     /// How often the inserted route retries a request, on the conditions of Istio's default. 0 is
-    /// never; 2 is Istio's default.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    retries: u32,
+    /// never. The default is 2, as in Istio.
+    #[arg(long, value_name = "N")]
+    retries: Option<u32>,
+}
+
+/// How often the route retries a request by default.
+const RETRIES: u32 = 2;
+
+impl RouteOptions {
+    /// Whether one of the options is there.
+    pub fn are_given(&self) -> bool {
+        self.timeout.is_some() || self.retries.is_some()
+    }
 }
 
 /// A time such as `15s`, `0.5s` or `500ms`, as the JSON of Protocol Buffers writes it.
@@ -41,14 +51,16 @@ fn duration(text: &str) -> Result<String, String> {
 pub fn route(policy: &Policy, name: &str, options: &RouteOptions) -> Result<Value, Error> {
     let header = &*policy.routing_header;
     let mirrors = mirror::headers(policy)?;
+    let timeout = options.timeout.as_deref().unwrap_or("0s");
     // Istio's own routes let `grpc-timeout` shorten the time-out, by this older field.
     let mut action = json!({
         "cluster_header": header,
-        "timeout": options.timeout,
-        "max_grpc_timeout": options.timeout,
+        "timeout": timeout,
+        "max_grpc_timeout": timeout,
     });
-    if options.retries > 0 {
-        set(&mut action, "retry_policy", retry_policy(options.retries));
+    let retries = options.retries.unwrap_or(RETRIES);
+    if retries > 0 {
+        set(&mut action, "retry_policy", retry_policy(retries));
     }
     if !mirrors.is_empty() {
         set(&mut action, "request_mirror_policies", mirror::policies(&mirrors)?);

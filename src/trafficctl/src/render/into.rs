@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::followers::{Followers, is_of_policy};
 use crate::document::elements;
 use crate::document::endpoint_path::paths;
+use crate::document::host::may_be_same;
 use crate::document::mesh::{self, Object};
-use crate::document::mesh_route::{MeshMatch, MeshRoute, is_same_host, routes, takes_host};
+use crate::document::mesh_route::{MeshMatch, MeshRoute, routes, takes_requests_of};
 use crate::document::outline::list;
 use crate::error::Error;
 use crate::terminal::note;
@@ -56,7 +57,7 @@ pub fn merged(path: &Path, document: &Value, wanted: &[&str], followers: &Follow
 fn services<'a>(path: &Path, objects: &'a [Object], wanted: &[&str]) -> Result<Vec<&'a Object>, Error> {
     let path = path.display();
     let all: Vec<_> = objects.iter().filter(|object| object.kind == "VirtualService").collect();
-    let is_for = |object: &Object, host: &str| object.strings("/hosts").iter().any(|other| is_same_host(host, other));
+    let is_for = |object: &Object, host: &str| object.hosts().iter().any(|other| may_be_same(host, other));
     if let Some(host) = wanted.iter().find(|host| !all.iter().any(|object| is_for(object, host))) {
         return Err(Error::Wrong(format!(
             "{path} has no VirtualService for the host {host:?}: name the file that has it, or leave out --into to \
@@ -69,7 +70,7 @@ fn services<'a>(path: &Path, objects: &'a [Object], wanted: &[&str]) -> Result<V
         (true, []) => Err(Error::Wrong(format!("{path} has no VirtualService: --into names the file that has it"))),
         (true, [only]) => Ok(vec![*only]),
         (true, several) => {
-            let hosts: Vec<_> = several.iter().flat_map(|object| object.strings("/hosts")).collect();
+            let hosts: Vec<_> = several.iter().flat_map(|object| object.hosts()).collect();
             Err(Error::Wrong(format!(
                 "{path} has several VirtualServices: name those of the policy by --host ({})",
                 hosts.join(", ")
@@ -99,9 +100,8 @@ struct Merged {
 impl Merged {
     fn of(object: &Object, document: &Value, followers: &Followers<'_>) -> Result<Self, Error> {
         let reach = followers.reach.within(object)?;
-        let of_hosts = object.strings("/hosts");
         let endpoints: Vec<_> =
-            list(document, "endpoints").filter(|endpoint| takes_host(endpoint, &of_hosts)).collect();
+            list(document, "endpoints").filter(|endpoint| takes_requests_of(endpoint, object)).collect();
         let mut merged = Self { replaced: Vec::new(), groups: Vec::new(), http: Vec::new() };
         let mut of_team = 0;
         for route in routes(object) {
@@ -181,7 +181,7 @@ fn copy(route: &Value, name: &str, matches: Value, header: &str, destination: &V
     let is_it = |other: &&Value| {
         let part = |of: &Value, pointer: &str| of.pointer(pointer).cloned();
         part(other, "/destination/subset") == part(&chosen, "/destination/subset")
-            && is_same_host(text(other, "/destination/host"), text(&chosen, "/destination/host"))
+            && may_be_same(text(other, "/destination/host"), text(&chosen, "/destination/host"))
     };
     let headers = list(route, "route").find(is_it).and_then(|other| other.get("headers")).cloned();
     if let (Some(headers), Value::Object(members)) = (headers, &mut chosen) {

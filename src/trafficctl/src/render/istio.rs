@@ -75,10 +75,14 @@ impl Arguments {
 /// [`Error::Usage`] without hosts or for an option without effect, [`Error::Wrong`] if the policy
 /// takes requests of other hosts, or if its name or a backend can't be in Istio.
 pub fn resolved(arguments: &Arguments, document: &Value) -> Result<Value, Error> {
-    let are_of_service = !arguments.addresses.clusters.is_empty() || arguments.virtual_service.are_used();
+    let are_of_service = !arguments.addresses.clusters.is_empty() || arguments.virtual_service.are_given();
     if arguments.routes != Routes::VirtualService && are_of_service {
         let options = "--cluster, --into, --gateway-resource and --destination-rule";
         return Err(Error::Usage(format!("{options} have an effect only with --routes virtual-service")));
+    }
+    if arguments.routes != Routes::EnvoyFilter && arguments.route.are_given() {
+        let message = "--timeout and --retries have an effect only with --routes envoy-filter";
+        return Err(Error::Usage(message.to_owned()));
     }
     // The team's VirtualService has hosts of its own.
     if arguments.has_policy() || !arguments.scope.hosts.is_empty() {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::document::endpoint_path::is_bound;
+use crate::document::endpoint_path::{is_bound, matches};
+use crate::document::host::may_be_same;
 use crate::document::outline::{list, name_of};
 use crate::error::Error;
 use crate::terminal::warn;
@@ -85,7 +86,8 @@ impl Scope {
             return Err(Error::Wrong(unbound_endpoints(&unbound, first)));
         }
         for endpoint in list(document, "endpoints") {
-            let hosts: Vec<_> = alternatives(endpoint).flat_map(hosts).collect();
+            let of_matches = matches(endpoint).into_iter().flat_map(|one| list(one, "hosts"));
+            let hosts: Vec<_> = of_matches.filter_map(Value::as_str).collect();
             if !hosts.is_empty() && !hosts.iter().any(|host| self.has(host)) {
                 warn(&format!(
                     "the endpoint {:?} is for {}, none of which is a --host: its requests are counted, but no route \
@@ -104,8 +106,7 @@ impl Scope {
 
     /// Whether requests to `host`, as an endpoint writes it, can be among those of these hosts.
     fn has(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        self.hosts.iter().any(|known| overlap(&known.name, &host))
+        self.hosts.iter().any(|known| may_be_same(&known.name, host))
     }
 }
 
@@ -137,35 +138,8 @@ fn unbound_endpoints(endpoints: &[&Value], host: &Host) -> String {
     )
 }
 
-/// The objects of an endpoint's match, one of which must hold.
-fn alternatives(endpoint: &Value) -> impl Iterator<Item = &Value> {
-    match endpoint.get("match") {
-        Some(Value::Array(list)) => list.as_slice(),
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
-    }
-    .iter()
-}
-
-fn hosts(conditions: &Value) -> impl Iterator<Item = &str> {
-    list(conditions, "hosts").filter_map(Value::as_str)
-}
-
-/// Whether a request can be for both hosts. Either may be a pattern, and a short name in a cluster
-/// is the start of a long one.
-fn overlap(a: &str, b: &str) -> bool {
-    let within =
-        |pattern: &str, host: &str| pattern == "*" || pattern.strip_prefix('*').is_some_and(|end| host.ends_with(end));
-    let is_short = |short: &str, long: &str| {
-        long.contains(".svc") && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'))
-    };
-    a == b || within(a, b) || within(b, a) || is_short(a, b) || is_short(b, a)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -182,42 +156,6 @@ mod tests {
         ] {
             let host = |(name, port): (&str, _)| Host { name: name.to_owned(), port };
             assert_eq!(text.parse(), expected.map(host).map_err(str::to_owned), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_is_bound_if_each_of_its_matches_names_a_host_or_a_route() {
-        let route = json!({ "path": ["xds", "route_name"], "exact": "rank" });
-        for (matching, expected) in [
-            (json!({ "hosts": ["a"] }), true),
-            (json!({ "hosts": [] }), false),
-            (json!({ "path": { "prefix": "/" } }), false),
-            (json!([{ "hosts": ["a"] }, { "path": { "prefix": "/" } }]), false),
-            (json!([{ "hosts": ["a"] }, { "properties": [route] }]), true),
-            (json!({ "properties": [{ "path": ["xds", "virtual_host_name"], "exact": "a:80" }] }), true),
-            (json!({ "properties": [{ "path": ["xds", "route_name"], "present": true }] }), false),
-            (json!({ "properties": [{ "path": ["xds", "cluster_name"], "exact": "a" }] }), false),
-            (json!([]), false),
-        ] {
-            assert_eq!(is_bound(&json!({ "match": matching })), expected, "{matching}");
-        }
-        assert!(!is_bound(&json!({ "route": "/" })));
-    }
-
-    #[test]
-    fn hosts_overlap_by_patterns_and_short_names() {
-        for (a, b, expected) in [
-            ("a.example", "a.example", true),
-            ("*.example", "a.example", true),
-            ("a.example", "*.example", true),
-            ("*", "a.example", true),
-            ("ranker.prod.svc.cluster.local", "ranker", true),
-            ("ranker.prod.svc.cluster.local", "ranker.prod", true),
-            ("ranker.prod.svc.cluster.local", "rank", false),
-            ("a.example", "a", false),
-            ("a.example", "b.example", false),
-        ] {
-            assert_eq!(overlap(a, b), expected, "{a} {b}");
         }
     }
 }

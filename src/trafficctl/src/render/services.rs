@@ -24,7 +24,7 @@ pub struct Services {
     #[arg(long, value_name = "NAMESPACE", requires = "port")]
     service_namespace: Option<String>,
     /// The domain of the cluster, in the names of Services.
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", requires = "port")]
     cluster_domain: String,
     /// A backend that is a subset of a Service, as a DestinationRule has it; may be repeated.
     #[arg(long = "subset", value_name = "BACKEND=SERVICE/SUBSET", requires = "port")]

@@ -53,7 +53,7 @@ pub struct Service<'a> {
 
 impl Options {
     /// Whether one of the options is there.
-    pub fn are_used(&self) -> bool {
+    pub fn are_given(&self) -> bool {
         self.into.is_some() || self.destination_rule || !self.gateway_resource.is_empty()
     }
 

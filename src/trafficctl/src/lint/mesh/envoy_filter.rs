@@ -4,42 +4,43 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::mesh_policy::MeshPolicy;
 use super::selection::Selection;
-use super::{Member, element, warning};
+use super::warning::{element, warning};
 use crate::document::mesh::Object;
 use crate::document::typed::{elements, member as field, snake_case};
 use policy::Finding;
 
 /// What is wrong with an EnvoyFilter for the policies whose routing header it names.
-pub fn findings(object: &Object, members: &[Member<'_>], mesh: &[Rc<Object>]) -> Vec<Finding> {
+pub fn findings(object: &Object, policies: &[MeshPolicy<'_>], mesh: &[Rc<Object>]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (n, patch) in patches(object).enumerate() {
         let place = || element("configPatches", n);
         if let Some(header) = cluster_header(patch) {
-            if let Some(member) = members.iter().find(|member| member.header == header) {
-                found.extend(of_route(patch, member).map(|(problem, remedy)| warning(place(), problem, remedy)));
-            } else if let Some(member) =
-                members.iter().find(|member| is_for(member, object) && !is_followed(member, mesh))
+            if let Some(policy) = policies.iter().find(|policy| policy.header == header) {
+                found.extend(of_route(patch, policy).map(|(problem, remedy)| warning(place(), problem, remedy)));
+            } else if let Some(policy) =
+                policies.iter().find(|policy| is_for(policy, object) && !is_followed(policy, mesh))
             {
                 let problem = format!(
                     "the routes take the cluster from the header {header:?}, and the policy's `routing_header` is {:?}: \
                      what the filter chooses has no effect",
-                    member.header
+                    policy.header
                 );
                 found.push(warning(place(), problem, "render both from the same policy"));
             }
         }
-        for member in members.iter().filter(|member| writes(patch, &member.header)) {
+        for policy in policies.iter().filter(|policy| writes(patch, &policy.header)) {
             let problem = format!(
                 "the early header mutation writes {:?} into every request, which then counts as decided; requests \
                  without the filter's decision take no route of the team",
-                member.header
+                policy.header
             );
-            let remedy = format!("write {{\"remove\": {:?}}} in its place", member.header);
+            let remedy = format!("write {{\"remove\": {:?}}} in its place", policy.header);
             found.push(warning(place(), problem, remedy));
         }
     }
-    found.extend(members.iter().filter_map(|member| other_proxies(object, member, mesh)));
+    found.extend(policies.iter().filter_map(|policy| other_proxies(object, policy, mesh)));
     found
 }
 
@@ -69,19 +70,19 @@ fn names(object: &Object, header: &str) -> bool {
 }
 
 /// Whether an object lets routes follow this policy.
-fn is_followed(member: &Member<'_>, mesh: &[Rc<Object>]) -> bool {
-    mesh.iter().any(|object| names(object, &member.header) || member.is_followed_by(object))
+fn is_followed(policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> bool {
+    mesh.iter().any(|object| names(object, &policy.header) || policy.is_followed_by(object))
 }
 
 /// Whether an EnvoyFilter is for the proxies of this policy.
-fn is_for(member: &Member<'_>, object: &Object) -> bool {
-    member.plugin().is_some_and(|plugin| Selection::of(plugin) == Selection::of(object))
+fn is_for(policy: &MeshPolicy<'_>, object: &Object) -> bool {
+    policy.plugin().is_some_and(|plugin| Selection::of(plugin) == Selection::of(object))
 }
 
 /// What is wrong with a patch whose routes follow the policy.
-fn of_route(patch: &Value, member: &Member<'_>) -> Option<(String, &'static str)> {
+fn of_route(patch: &Value, policy: &MeshPolicy<'_>) -> Option<(String, &'static str)> {
     const REMEDY: &str = "insert a route that asks for the header, as `trafficctl render istio` does";
-    let header = &member.header;
+    let header = &policy.header;
     let operation = patch.pointer("/patch/operation").and_then(Value::as_str).unwrap_or_default();
     let vhost = patch.pointer("/match/routeConfiguration/vhost");
     if operation == "MERGE" {
@@ -127,9 +128,9 @@ fn writes(value: &Value, header: &str) -> bool {
 
 /// The warning about an EnvoyFilter whose proxies are not those of the policy, unless another one is
 /// for those.
-fn other_proxies(object: &Object, member: &Member<'_>, mesh: &[Rc<Object>]) -> Option<Finding> {
-    let plugin = member.plugin()?;
-    if !names(object, &member.header) {
+fn other_proxies(object: &Object, policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Option<Finding> {
+    let plugin = policy.plugin()?;
+    if !names(object, &policy.header) {
         return None;
     }
     let selection = Selection::of(plugin);
@@ -137,7 +138,7 @@ fn other_proxies(object: &Object, member: &Member<'_>, mesh: &[Rc<Object>]) -> O
         let other = Selection::of(other);
         other == selection || other.is_all()
     };
-    let routing = mesh.iter().filter(|other| other.kind == "EnvoyFilter" && names(other, &member.header));
+    let routing = mesh.iter().filter(|other| other.kind == "EnvoyFilter" && names(other, &policy.header));
     if routing.into_iter().any(|other| is_for(other)) {
         return None;
     }

@@ -1,22 +1,23 @@
 //! Two policies on the same proxies.
 
+use super::mesh_policy::MeshPolicy;
 use super::selection::Selection;
-use super::{Member, warning};
+use super::warning::warning;
 use crate::document::mesh::Object;
 use policy::{Finding, Step};
 
 /// The warning about a WasmPlugin whose policy has the routing header of one before it, on the same
 /// proxies.
-pub fn findings(object: &Object, members: &[Member<'_>]) -> Option<Finding> {
-    let is_it = |member: &&Member<'_>| member.plugin().is_some_and(|plugin| std::ptr::eq(plugin, object));
-    let member = members.iter().find(is_it)?;
-    let earlier = members.iter().take_while(|other| !is_it(other)).find(|other| {
-        other.header == member.header && other.plugin().is_some_and(|plugin| are_together(plugin, object))
+pub fn findings(object: &Object, policies: &[MeshPolicy<'_>]) -> Option<Finding> {
+    let is_it = |policy: &&MeshPolicy<'_>| policy.plugin().is_some_and(|plugin| std::ptr::eq(plugin, object));
+    let policy = policies.iter().find(is_it)?;
+    let earlier = policies.iter().take_while(|other| !is_it(other)).find(|other| {
+        other.header == policy.header && other.plugin().is_some_and(|plugin| are_together(plugin, object))
     })?;
     let problem = format!(
         "the {} has the same `routing_header`, {:?}, on the same proxies: each filter removes what the other has chosen",
         earlier.plugin().map(Object::words).unwrap_or_default(),
-        member.header
+        policy.header
     );
     let place = [Step::from("spec"), Step::from("pluginConfig"), Step::from("routing_header")];
     Some(warning(place, problem, "give one of them a `name`, or a `routing_header` of its own"))

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::Member;
+use super::envoy_filter::is_for_all_hosts;
+use super::mesh_policy::MeshPolicy;
 use super::selection::Selection;
 use crate::advice::Advice;
 use crate::document::endpoint_path::is_bound;
@@ -14,15 +15,14 @@ use crate::document::mesh::Object;
 use crate::document::mesh_route::routes;
 use crate::document::outline::{cluster_of, list, members, mentions};
 use crate::document::typed::member as field;
-use policy::{Finding, Kind, Place};
+use policy::{Finding, Kind, Place, Step};
 
 /// Warns of each endpoint that takes requests of all hosts, in the WasmPlugin of a gateway, unless
 /// routes of all hosts follow it.
-pub fn unbound_endpoints<'a>(member: &Member<'a>, mesh: &[Rc<Object>]) -> impl Iterator<Item = Finding> + use<'a> {
-    let is_of_gateway = member.plugin().is_some_and(|plugin| Selection::of(plugin).is_gateway(mesh));
-    let is_concerned =
-        is_of_gateway && !mesh.iter().any(|object| super::envoy_filter::is_for_all_hosts(object, &member.header));
-    let endpoints = list(member.document, "endpoints").enumerate().filter(move |_| is_concerned);
+pub fn unbound_endpoints<'a>(policy: &MeshPolicy<'a>, mesh: &[Rc<Object>]) -> impl Iterator<Item = Finding> + use<'a> {
+    let is_of_gateway = policy.plugin().is_some_and(|plugin| Selection::of(plugin).is_gateway(mesh));
+    let is_concerned = is_of_gateway && !mesh.iter().any(|object| is_for_all_hosts(object, &policy.header));
+    let endpoints = list(policy.document, "endpoints").enumerate().filter(move |_| is_concerned);
     endpoints.filter(|(_, endpoint)| !is_bound(endpoint)).map(|(n, _)| {
         let place = Place::root().member("endpoints").element(n);
         let problem = "the endpoint has no `hosts`: it decides, counts and copies for each host of the gateway, also \
@@ -32,16 +32,18 @@ pub fn unbound_endpoints<'a>(member: &Member<'a>, mesh: &[Rc<Object>]) -> impl I
 }
 
 /// Warns of each backend of a WasmPlugin whose cluster Istio can't have.
-pub fn unknown_clusters(member: &Member<'_>, mesh: &[Rc<Object>]) -> Vec<Advice> {
-    let Some(plugin) = member.plugin() else { return Vec::new() };
-    let document = member.document;
+pub fn unknown_clusters(policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Vec<Advice> {
+    let Some(plugin) = policy.plugin() else { return Vec::new() };
+    let document = policy.document;
     let mentions = mentions(document);
     let routed: BTreeSet<&str> =
-        mesh.iter().flat_map(|object| routes(object)).flat_map(|route| route.values_of(&member.header)).collect();
+        mesh.iter().flat_map(|object| routes(object)).flat_map(|route| route.values_of(&policy.header)).collect();
     let added: BTreeSet<&str> = mesh.iter().flat_map(|object| added_clusters(object)).collect();
     let is_copied = |backend: &str| {
         let places = mentions.get(backend).into_iter().flatten();
-        places.map(|mention| mention.place.to_string()).any(|place| place.contains(".shadow"))
+        // The last step may be a backend of this name.
+        let mut above = places.filter_map(|mention| mention.place.steps().split_last());
+        above.any(|(_, above)| above.contains(&Step::from("shadow")))
     };
     let is_there = |cluster: &str| IstioCluster::is_known(cluster) || added.contains(cluster);
     let names: BTreeSet<&str> =

@@ -5,37 +5,38 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::Member;
+use super::mesh_policy::MeshPolicy;
 use crate::advice::{Advice, did_you_mean};
 use crate::document::endpoint_path::paths;
 use crate::document::mesh::Object;
-use crate::document::mesh_route::{MeshRoute, routes, takes_host};
+use crate::document::mesh_route::{MeshRoute, routes, takes_requests_of};
 use crate::document::outline::{cluster_of, list, members, mentions};
 use policy::{Finding, Kind, Place};
 
 /// Warns of each backend for which a VirtualService or HTTPRoutes with routes for others have none.
-pub fn backends(member: &Member<'_>, mesh: &[Rc<Object>]) -> Vec<Advice> {
+pub fn backends(policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Vec<Advice> {
     let mut groups: BTreeMap<(&str, Vec<&str>), Vec<&Object>> = BTreeMap::new();
-    for object in mesh.iter().filter(|object| member.is_followed_by(object)) {
+    for object in mesh.iter().filter(|object| policy.is_followed_by(object)) {
         // Rules for one host may be in several HTTPRoutes.
-        let of_hosts = if object.kind == "HTTPRoute" { Vec::new() } else { hosts_of(object) };
+        let of_hosts = if object.kind == "HTTPRoute" { Vec::new() } else { object.hosts() };
         groups.entry((object.kind, of_hosts)).or_default().push(object);
     }
-    groups.into_values().flat_map(|objects| of_group(member, &objects)).collect()
+    groups.into_values().flat_map(|objects| of_group(policy, &objects)).collect()
 }
 
 /// The warnings about objects that route the requests of the same hosts together.
-fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
+fn of_group(policy: &MeshPolicy<'_>, objects: &[&Object]) -> Vec<Advice> {
     let Some(object) = objects.first() else { return Vec::new() };
-    let document = member.document;
+    let document = policy.document;
     let routes: Vec<MeshRoute<'_>> = objects.iter().flat_map(|object| routes(object)).collect();
     let values = |routes: &mut dyn Iterator<Item = &MeshRoute<'_>>| -> BTreeSet<String> {
-        routes.flat_map(|route| route.values_of(&member.header)).map(str::to_owned).collect()
+        routes.flat_map(|route| route.values_of(&policy.header)).map(str::to_owned).collect()
     };
     let all = values(&mut routes.iter());
+    let is_concerned = |endpoint: &Value| objects.iter().any(|object| takes_requests_of(endpoint, object));
     // The first place of each cluster without a route.
     let mut missing: BTreeMap<&str, Place> = BTreeMap::new();
-    for (n, endpoint) in list(document, "endpoints").enumerate().filter(|(_, endpoint)| is_for(endpoint, objects)) {
+    for (n, endpoint) in list(document, "endpoints").enumerate().filter(|(_, endpoint)| is_concerned(endpoint)) {
         let paths = paths(endpoint);
         let known = values(&mut routes.iter().filter(|route| route.may_take(paths.as_deref())));
         // No route for the paths of the endpoint: nothing here follows the filter for them.
@@ -80,14 +81,4 @@ fn of_group(member: &Member<'_>, objects: &[&Object]) -> Vec<Advice> {
         Advice { finding, help: did_you_mean(cluster, all.iter().map(String::as_str)) }
     };
     missing.into_iter().map(advice).collect()
-}
-
-/// Whether an endpoint takes requests for one of the hosts of these objects.
-pub fn is_for(endpoint: &Value, objects: &[&Object]) -> bool {
-    objects.iter().any(|object| takes_host(endpoint, &hosts_of(object)))
-}
-
-/// The hosts of an object; none if they are those of another object.
-pub fn hosts_of(object: &Object) -> Vec<&str> {
-    object.strings(if object.kind == "HTTPRoute" { "/hostnames" } else { "/hosts" })
 }

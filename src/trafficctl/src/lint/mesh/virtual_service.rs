@@ -5,34 +5,35 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::mesh_policy::MeshPolicy;
 use super::selection::Selection;
-use super::unrouted::{hosts_of, is_for};
-use super::{Member, element, warning};
+use super::warning::{element, warning};
 use crate::document::endpoint_path::paths;
+use crate::document::host::may_be_same;
 use crate::document::istio_cluster::IstioCluster;
 use crate::document::mesh::Object;
-use crate::document::mesh_route::{MeshMatch, MeshRoute, PathMatch, is_same_host, routes};
+use crate::document::mesh_route::{MeshMatch, MeshRoute, PathMatch, routes, takes_requests_of};
 use crate::document::outline::{cluster_of, list, members, mentions, name_of};
 use policy::{Finding, Step};
 
 /// What is wrong with a VirtualService or an HTTPRoute for these policies.
-pub fn findings(object: &Object, policies: &[Member<'_>], mesh: &[Rc<Object>]) -> Vec<Finding> {
+pub fn findings(object: &Object, policies: &[MeshPolicy<'_>], mesh: &[Rc<Object>]) -> Vec<Finding> {
     let routes = routes(object);
     let list = if object.kind == "HTTPRoute" { "rules" } else { "http" };
     let mut found = Vec::new();
-    for member in policies {
-        if !member.is_followed_by(object) {
+    for policy in policies {
+        if !policy.is_followed_by(object) {
             found.extend(
-                by_other_header(&routes, member).map(|(n, problem, remedy)| warning(element(list, n), problem, remedy)),
+                by_other_header(&routes, policy).map(|(n, problem, remedy)| warning(element(list, n), problem, remedy)),
             );
             continue;
         }
         // The rules of HTTPRoutes have no order, and names of Services no subsets.
         if object.kind == "VirtualService" {
-            found.extend(to_other_clusters(&routes, member));
-            found.extend(taken_before(object, &routes, member));
-            found.extend(without_filter(object, &routes, member, mesh));
-            found.extend(beside_others(object, member, mesh));
+            found.extend(to_other_clusters(&routes, policy));
+            found.extend(taken_before(object, &routes, policy));
+            found.extend(without_filter(object, &routes, policy, mesh));
+            found.extend(beside_others(object, policy, mesh));
         }
     }
     found
@@ -40,8 +41,8 @@ pub fn findings(object: &Object, policies: &[Member<'_>], mesh: &[Rc<Object>]) -
 
 /// The route whose header has clusters of the policy as its values, though the policy writes another
 /// header.
-fn by_other_header(routes: &[MeshRoute<'_>], member: &Member<'_>) -> Option<(usize, String, &'static str)> {
-    let document = member.document;
+fn by_other_header(routes: &[MeshRoute<'_>], policy: &MeshPolicy<'_>) -> Option<(usize, String, &'static str)> {
+    let document = policy.document;
     let names = mentions(document).into_keys().chain(members(document, "backends").map(|(name, _)| name.as_str()));
     let clusters: BTreeSet<&str> = names.map(|backend| cluster_of(document, backend)).collect();
     let headers = |route: &MeshRoute<'_>| -> Option<String> {
@@ -53,22 +54,22 @@ fn by_other_header(routes: &[MeshRoute<'_>], member: &Member<'_>) -> Option<(usi
     let problem = format!(
         "the routes ask for the header {header:?}, and the policy's `routing_header` is {:?}: what the filter chooses has \
          no effect",
-        member.header
+        policy.header
     );
     Some((n, problem, "name the same header in both"))
 }
 
 /// The routes for a cluster that lead to another one.
-fn to_other_clusters(routes: &[MeshRoute<'_>], member: &Member<'_>) -> Vec<Finding> {
+fn to_other_clusters(routes: &[MeshRoute<'_>], policy: &MeshPolicy<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for route in routes {
-        let values = route.values_of(&member.header);
+        let values = route.values_of(&policy.header);
         let Some(cluster) = values.first().and_then(|value| IstioCluster::parse(value)) else { continue };
         let text = |destination: &Value, name: &str| -> String {
             destination.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let is_other = |destination: &&Value| {
-            !is_same_host(&text(destination, "host"), &cluster.host) || text(destination, "subset") != cluster.subset
+            !may_be_same(&text(destination, "host"), &cluster.host) || text(destination, "subset") != cluster.subset
         };
         if let Some(other) = route.destinations().into_iter().find(is_other) {
             let subset = text(other, "subset");
@@ -85,9 +86,9 @@ fn to_other_clusters(routes: &[MeshRoute<'_>], member: &Member<'_>) -> Vec<Findi
 }
 
 /// The route that takes all requests of an endpoint before the first that follows the filter.
-fn taken_before(object: &Object, routes: &[MeshRoute<'_>], member: &Member<'_>) -> Option<Finding> {
-    let follows = |route: &MeshRoute<'_>| !route.values_of(&member.header).is_empty();
-    list(member.document, "endpoints").filter(|endpoint| is_for(endpoint, &[object])).find_map(|endpoint| {
+fn taken_before(object: &Object, routes: &[MeshRoute<'_>], policy: &MeshPolicy<'_>) -> Option<Finding> {
+    let follows = |route: &MeshRoute<'_>| !route.values_of(&policy.header).is_empty();
+    list(policy.document, "endpoints").filter(|endpoint| takes_requests_of(endpoint, object)).find_map(|endpoint| {
         let paths = paths(endpoint)?;
         let first = routes.iter().position(|route| follows(route) && route.may_take(Some(&paths)))?;
         let covers = |one: &MeshMatch<'_>| {
@@ -116,10 +117,10 @@ fn taken_before(object: &Object, routes: &[MeshRoute<'_>], member: &Member<'_>) 
 fn without_filter(
     object: &Object,
     routes: &[MeshRoute<'_>],
-    member: &Member<'_>,
+    policy: &MeshPolicy<'_>,
     mesh: &[Rc<Object>],
 ) -> Option<Finding> {
-    let selection = Selection::of(member.plugin()?);
+    let selection = Selection::of(policy.plugin()?);
     let gateways = object.strings("/gateways");
     let is_in_mesh = gateways.is_empty() || gateways.contains(&"mesh");
     if !is_in_mesh || selection.is_all() {
@@ -142,14 +143,14 @@ fn without_filter(
             Some(_) => Some("has other `sourceLabels` than the filter's workloads".to_owned()),
         }
     };
-    let asks = |one: &&MeshMatch<'_>| one.asks_for(&member.header);
+    let asks = |one: &&MeshMatch<'_>| one.asks_for(&policy.header);
     let (route, problem) = routes
         .iter()
         .find_map(|route| Some((route, route.matches.iter().filter(asks).find_map(|one| of_match(one.value))?)))?;
     let problem = format!(
         "{} {problem}: it is for sidecars without the filter, too, where a client that sends {:?} chooses the backend",
         route.words(),
-        member.header
+        policy.header
     );
     let remedy = if selection.is_gateway(mesh) {
         "name the gateway in the match, under `gateways`".to_owned()
@@ -160,22 +161,22 @@ fn without_filter(
 }
 
 /// The warning about a VirtualService beside another one of its host that takes the same requests.
-fn beside_others(object: &Object, member: &Member<'_>, mesh: &[Rc<Object>]) -> Option<Finding> {
+fn beside_others(object: &Object, policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Option<Finding> {
     let gateways = |object: &Object| -> Vec<String> {
         let named = object.strings("/gateways");
         let short = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         if named.is_empty() { vec!["mesh".to_owned()] } else { named.into_iter().map(short).collect() }
     };
-    let ours = (hosts_of(object), gateways(object));
+    let ours = (object.hosts(), gateways(object));
     let is_beside = |other: &&Rc<Object>| {
-        let theirs = (hosts_of(other), gateways(other));
-        let is_other = other.kind == "VirtualService" && !member.is_followed_by(other);
+        let theirs = (other.hosts(), gateways(other));
+        let is_other = other.kind == "VirtualService" && !policy.is_followed_by(other);
         is_other
             && ours.0.iter().any(|host| theirs.0.iter().any(|other| other.eq_ignore_ascii_case(host)))
             && ours.1.iter().any(|gateway| theirs.1.contains(gateway))
     };
     let takes = |other: &&Rc<Object>| {
-        let endpoints = list(member.document, "endpoints").filter(|endpoint| is_for(endpoint, &[other]));
+        let endpoints = list(policy.document, "endpoints").filter(|endpoint| takes_requests_of(endpoint, other));
         let paths: Vec<_> = endpoints.map(paths).collect();
         let takes = |route: &MeshRoute<'_>| paths.iter().any(|paths| route.may_take(paths.as_deref()));
         routes(other).iter().any(|route| !route.destinations().is_empty() && takes(route))
