@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
-use testbed::bootstrap::{add_mirror, metadata_header, trust_source_and_metadata};
+use testbed::bootstrap::{add_mirror, trust_source_and_metadata};
 use testbed::cases::Table;
 use testbed::client::{Http, served_by};
 use testbed::envoy::{Envoy, Setup, Verdict};
@@ -34,10 +34,7 @@ async fn the_filter_decides_as_the_tables_say() {
         assert_eq!(envoy.apply(&table.policy.to_string()).await.unwrap(), Verdict::InForce, "{}", table.file);
         for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
             let rule = format!("{}: {}", table.file, case.rule);
-            let mut headers = case.headers();
-            headers.push(("x-case".to_owned(), rule.clone().into_bytes()));
-            headers.extend(case.source.map(|ip| ("x-forwarded-for".to_owned(), ip.to_string().into_bytes())));
-            headers.extend(case.metadata.iter().map(|(key, value)| metadata_header(key, value)));
+            let headers = case.headers_to_envoy(&rule);
             let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
             let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
             let served = served_by(&answer);

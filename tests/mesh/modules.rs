@@ -20,13 +20,19 @@ impl Mesh {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
+/// Starts a mesh and a registry, from which its gateways may fetch modules.
+async fn start() -> (Mesh, Registry, Setup) {
     let mesh = Mesh::start([127, 0, 0]).await;
     mesh.open_gateway().await;
     let registry = Registry::start().await.unwrap();
+    let setup = Setup { insecure_registries: registry.address().to_string(), ..Setup::new(mesh.port) };
+    (mesh, registry, setup)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
+    let (mesh, registry, setup) = start().await;
     let address = registry.address();
-    let setup = Setup { insecure_registries: address.to_string(), ..Setup::new(mesh.port) };
     let gateway = Gateway::start(&mesh.istio, &setup).await.unwrap();
     let client = gateway.client(Http::V1);
     let image = registry.push("target/image", "traffic-policy:1").unwrap();
@@ -54,11 +60,8 @@ async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
-    let mesh = Mesh::start([127, 0, 0]).await;
-    mesh.open_gateway().await;
-    let registry = Registry::start().await.unwrap();
+    let (mesh, registry, setup) = start().await;
     let address = registry.address();
-    let setup = Setup { insecure_registries: address.to_string(), ..Setup::new(mesh.port) };
     let gateway = Gateway::start(&mesh.istio, &setup).await.unwrap();
     let client = gateway.client(Http::V1);
     let before = untouched(&client).await;

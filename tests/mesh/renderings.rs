@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
-use testbed::bootstrap::{http_filters, metadata_header, trust_source_and_metadata};
+use testbed::bootstrap::{http_filters, trust_source_and_metadata};
 use testbed::cases::{self, Table};
 use testbed::client::{Http, served_by};
 use testbed::mesh::gateway::{Gateway, Setup};
@@ -128,10 +128,7 @@ async fn a_gateway_decides_as_the_tables_say() {
         mesh.apply(&objects, &gateway).await;
         for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
             let rule = format!("{}: {}", table.file, case.rule);
-            let mut headers = case.headers();
-            headers.push(("x-case".to_owned(), rule.clone().into_bytes()));
-            headers.extend(case.source.map(|ip| ("x-forwarded-for".to_owned(), ip.to_string().into_bytes())));
-            headers.extend(case.metadata.iter().map(|(key, value)| metadata_header(key, value)));
+            let headers = case.headers_to_envoy(&rule);
             let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
             let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
             let served = served_by(&answer);

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attribute::bytes_of_value;
+use crate::bootstrap::metadata_header;
 use crate::request::TableRequest;
 use crate::{project, read};
 
@@ -132,6 +133,19 @@ impl OneOf {
 }
 
 impl Case {
+    /// The headers with which Envoy gets the request: its own, the name of the case as `x-case`, and
+    /// what stands for its address and metadata.
+    ///
+    /// # Panics
+    /// When a value has a character above U+00FF.
+    pub fn headers_to_envoy(&self, name: &str) -> Vec<(String, Vec<u8>)> {
+        let mut headers = self.headers();
+        headers.push(("x-case".to_owned(), name.as_bytes().to_vec()));
+        headers.extend(self.source.map(|ip| ("x-forwarded-for".to_owned(), ip.to_string().into_bytes())));
+        headers.extend(self.metadata.iter().map(|(key, value)| metadata_header(key, value)));
+        headers
+    }
+
     /// The headers as bytes.
     ///
     /// # Panics
