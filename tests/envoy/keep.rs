@@ -109,8 +109,13 @@ struct Stage {
 
 impl Stage {
     async fn start(policy: &str, adapt: fn(&mut Value)) -> Self {
+        Self::start_with(policy, |setup| setup.adapt = adapt).await
+    }
+
+    async fn start_with(policy: &str, change: impl FnOnce(&mut Setup)) -> Self {
         let backends = Backend::start_all(["a", "b", "own"]).await.unwrap();
-        let setup = Setup { workers: 2, adapt, ..Setup::new(policy, &backends) };
+        let mut setup = Setup { workers: 2, ..Setup::new(policy, &backends) };
+        change(&mut setup);
         let envoy = Envoy::start(&setup).await.unwrap();
         let loads = ["/rank", "/other"].map(|path| Background::start(&envoy.client(Http::V2), path)).into();
         Self { envoy, backends, loads }
@@ -265,6 +270,30 @@ async fn a_refused_policy_that_is_kept_does_not_hold_up_other_changes_of_the_lis
     put_listener(&stage.envoy, &good.to_string());
     stage.wait_in_force(&good).await;
     is_renamed("two").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_envoy_returns_to_is_the_last_good_one_when_the_other_has_ended() {
+    const DRAIN_S: u32 = 6;
+    let (good, other) = (policy("ranker", 0), all_to_b("ranker"));
+    let change = |setup: &mut Setup| (setup.adapt, setup.drain_s) = (in_listener, DRAIN_S);
+    let stage = Stage::start_with(&good.to_string(), change).await;
+    stage.wait_in_force(&good).await;
+    let before = stage.placed().await;
+    let loads = || stage.envoy.log().matches("traffic policy ranker in force").count();
+    put_listener(&stage.envoy, &other.to_string());
+    stage.wait_in_force(&other).await;
+    let loaded = loads();
+    // The first listener is still drained, so Envoy has its plugin.
+    put_listener(&stage.envoy, &good.to_string());
+    stage.wait_in_force(&good).await;
+    assert_eq!(loads(), loaded, "Envoy has loaded the policy again");
+    tokio::time::sleep(Duration::from_secs(u64::from(DRAIN_S) + 2)).await;
+    put_listener(&stage.envoy, &spoilt("ranker", 1));
+    stage.wait_refused("ranker", 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((stage.hash_of("ranker").await, stage.placed().await), (hash(&good.to_string()), before));
     stage.end().await;
 }
 

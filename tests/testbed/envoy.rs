@@ -65,6 +65,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(folder.path().join("admin"))
             .args(["--concurrency", &setup.workers.to_string()])
+            .args(["--drain-time-s", &setup.drain_s.to_string()])
             .args(["--log-level", "warning", "--component-log-level", "wasm:info", "--disable-hot-restart"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

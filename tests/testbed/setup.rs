@@ -24,6 +24,8 @@ pub struct Setup {
     /// Whether to have a clock of its own, which
     /// [`Envoy::set_clock`](crate::envoy::Envoy::set_clock) sets.
     pub own_clock: bool,
+    /// How long a listener that was replaced is drained, in seconds.
+    pub drain_s: u32,
     /// The control plane that serves the filter and its policy, instead of the file.
     pub control_plane: Option<SocketAddr>,
     /// A last change to the bootstrap.
@@ -42,6 +44,8 @@ impl Setup {
             module: None,
             callgrind: false,
             own_clock: false,
+            // Envoy's default.
+            drain_s: 600,
             control_plane: None,
             adapt: |_| (),
         }
