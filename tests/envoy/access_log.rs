@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::bootstrap::connection_manager;
 use testbed::client::Http;
-use testbed::envoy::{Envoy, Setup};
+use testbed::envoy::{Envoy, Setup, Verdict};
 use testbed::{read, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_header_and_the_access_log_carry_the_decision() {
     let backends = Backend::start_all(["v1", "copy"]).await.unwrap();
     backends.iter().for_each(Backend::remember);
-    let policy = json!({ "request_header": "X-Variant", "filter_state": "traffic_policy", "endpoints": [
+    let mut policy = json!({ "request_header": "X-Variant", "filter_state": "traffic_policy", "endpoints": [
         { "name": "e", "route": "/e", "traffic": { "v1": 1 }, "shadow": { "copy": 1 },
           "cohorts": [{ "name": "beta", "match": { "headers": [{ "name": "x-beta", "present": true }] }, "traffic": { "v1": 1 } }] }],
         "default_cluster": "v1" });
@@ -45,4 +45,11 @@ async fn the_request_header_and_the_access_log_carry_the_decision() {
     };
     wait_until("Envoy writes its log", async || decisions().len() == 3).await.unwrap();
     assert_eq!(decisions(), ["e/beta/v1/random", "e/-/v1/key", "-"]);
+    policy["name"] = json!("search");
+    policy["routing_header"] = json!("x-traffic-cluster");
+    assert_eq!(envoy.apply(&policy.to_string()).await.unwrap(), Verdict::InForce);
+    client.get("/e", &[("x-serve-shard-key", "alice")]).await.unwrap();
+    // Envoy's other log lines may have overwritten earlier ones: both go to one file.
+    let is_there = async || decisions().iter().any(|decision| decision == "search/e/-/v1/key");
+    wait_until("Envoy writes its log", is_there).await.unwrap();
 }
