@@ -39,7 +39,7 @@ test: build tools ## run all tests: unit, property, cases, end to end
 	cargo test --locked --workspace
 
 test-mesh: image trafficctl tools mesh ## run the filter in a real Istio on a real Kubernetes API (needs root and Go 1.26; builds both first)
-	cargo test --locked --package tests --test mesh
+	cargo test --locked --workspace --test mesh
 
 soak: build tools ## send as much as the machine can while policies change, and check every answer and count (SOAK_SECONDS=, 600)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test --package tests --test load soak -- --nocapture
