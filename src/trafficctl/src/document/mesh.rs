@@ -98,6 +98,11 @@ impl Object {
         self.strings(if self.kind == "HTTPRoute" { "/hostnames" } else { "/hosts" })
     }
 
+    /// The patches of an EnvoyFilter.
+    pub fn patches(&self) -> impl Iterator<Item = &Value> {
+        self.spec("/configPatches").and_then(Value::as_array).into_iter().flatten()
+    }
+
     /// The object in the form of a part of its file.
     pub fn form(&self) -> Form {
         Form::Value { document: self.document, steps: self.steps.clone() }

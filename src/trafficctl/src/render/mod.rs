@@ -19,6 +19,7 @@ mod policy_name;
 mod proxies;
 mod scope;
 mod services;
+mod subject;
 mod template;
 mod virtual_service;
 mod wasm_plugin;
@@ -44,6 +45,17 @@ pub struct Arguments {
 /// The form of the configuration.
 #[derive(clap::Subcommand)]
 enum Form {
+    #[command(flatten)]
+    OfPolicy(PolicyForm),
+    /// Render a ValidatingAdmissionPolicy of Kubernetes, which refuses what the filter would refuse.
+    #[command(after_help = "Example:
+  trafficctl render admission | kubectl apply -f -")]
+    Admission(admission::Arguments),
+}
+
+/// The form of a configuration that carries a policy.
+#[derive(clap::Subcommand)]
+enum PolicyForm {
     /// Render an Envoy configuration with the policy in it, for `envoy -c`.
     #[command(after_help = "Examples:
   trafficctl render envoy policy.json --cluster model-v1=10.0.0.1:8080 --cluster model-v2=10.0.0.2:8080 > envoy.yaml
@@ -70,23 +82,17 @@ enum Form {
     #[command(after_help = "Example:
   trafficctl render envoy-gateway policy.json --gateway eg | kubectl apply -f -")]
     EnvoyGateway(envoy_gateway::Arguments),
-    /// Render a ValidatingAdmissionPolicy of Kubernetes, which refuses what the filter would refuse.
-    #[command(after_help = "Example:
-  trafficctl render admission | kubectl apply -f -")]
-    Admission(admission::Arguments),
 }
 
-impl Form {
-    /// The file of the policy; `None` if the form is the same for all policies.
-    fn target(&self) -> Option<&Target> {
-        Some(match self {
+impl PolicyForm {
+    fn target(&self) -> &Target {
+        match self {
             Self::Envoy(arguments) => &arguments.target,
             Self::Json(arguments) => &arguments.target,
             Self::Ecds(arguments) => &arguments.target,
             Self::Istio(arguments) => &arguments.target,
             Self::EnvoyGateway(arguments) => &arguments.target,
-            Self::Admission(_) => return None,
-        })
+        }
     }
 
     /// Whether the policy is a value of a manifest, rather than JSON text.
@@ -100,7 +106,6 @@ impl Form {
             Self::Envoy(arguments) => arguments.ecds.is_none(),
             Self::Istio(arguments) => arguments.has_policy(),
             Self::Json(_) | Self::Ecds(_) | Self::EnvoyGateway(_) => true,
-            Self::Admission(_) => false,
         }
     }
 }
@@ -110,30 +115,32 @@ impl Form {
 /// # Errors
 /// If the file can't be read, the policy is not valid, or the form can't express it.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let form = &arguments.form;
-    if let Form::Admission(arguments) = form {
-        print_document(&admission::render(arguments)?);
-        return Ok(());
-    }
-    let target = form.target().ok_or_else(|| Error::Usage("name the file of a policy".to_owned()))?;
-    let file = PolicyFile::read(target.file()?)?;
+    let text = match &arguments.form {
+        Form::OfPolicy(form) => of_policy(form)?,
+        Form::Admission(arguments) => admission::render(arguments)?,
+    };
+    print_document(&text);
+    Ok(())
+}
+
+fn of_policy(form: &PolicyForm) -> Result<String, Error> {
+    let file = PolicyFile::read(form.target().file()?)?;
     let policy = source_policy(&file)?;
     let written = file.only_policy()?.value.clone().unwrap_or_default();
     let document = match form {
-        Form::Istio(arguments) => istio::resolved(arguments, &written)?,
-        Form::EnvoyGateway(_) => {
+        PolicyForm::Istio(arguments) => istio::resolved(arguments, &written)?,
+        PolicyForm::EnvoyGateway(_) => {
             let kept = kubernetes::if_invalid(&written);
             kubernetes::in_front(written, kept)
         }
-        Form::Envoy(_) | Form::Json(_) | Form::Ecds(_) | Form::Admission(_) => written,
+        PolicyForm::Envoy(_) | PolicyForm::Json(_) | PolicyForm::Ecds(_) => written,
     };
     let text = match form {
-        Form::Envoy(arguments) => envoy::render(arguments, &file, policy),
-        Form::Json(_) => json::text_of(&file),
-        Form::Ecds(arguments) => ecds::render(arguments, &file),
-        Form::Istio(arguments) => istio::render(arguments, &compiled(&document)?, &document),
-        Form::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
-        Form::Admission(arguments) => admission::render(arguments),
+        PolicyForm::Envoy(arguments) => envoy::render(arguments, &file, policy),
+        PolicyForm::Json(_) => json::text_of(&file),
+        PolicyForm::Ecds(arguments) => ecds::render(arguments, &file),
+        PolicyForm::Istio(arguments) => istio::render(arguments, &compiled(&document)?, &document),
+        PolicyForm::EnvoyGateway(arguments) => envoy_gateway::render(arguments, policy, &document),
     }?;
     if form.has_policy() {
         let rendered = PolicyFile::parse(Path::new("rendered.yaml"), text.clone())?;
@@ -142,8 +149,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             return Err(Error::Wrong("the layout of the policy can't be rendered: write it in another way".to_owned()));
         }
     }
-    print_document(&text);
-    Ok(())
+    Ok(text)
 }
 
 /// The policy of a document that was changed for its proxy.

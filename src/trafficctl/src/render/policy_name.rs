@@ -21,9 +21,7 @@ pub struct PolicyName {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_valid = (1..=40).contains(&text.len()) && text.bytes().all(is_name) && !text.ends_with('-');
-    if is_valid {
+    if text.parse::<policy::PolicyName>().is_ok() && !text.ends_with('-') {
         Ok(text.to_owned())
     } else {
         Err("write 1 to 40 of a-z, 0-9 and -, without a - at the end".to_owned())

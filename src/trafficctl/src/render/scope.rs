@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use super::subject::subject;
 use crate::document::endpoint_path::{is_bound, matches};
 use crate::document::host::may_be_same;
 use crate::document::outline::{list, name_of};
@@ -124,12 +125,8 @@ fn warn_of_default(requests: &str) {
 
 /// The error about endpoints for every host.
 fn unbound_endpoints(endpoints: &[&Value], host: &Host) -> String {
-    let names: Vec<_> = endpoints.iter().take(5).map(|endpoint| format!("{:?}", name_of(endpoint))).collect();
-    let (subject, verb) = match endpoints.len() {
-        1 => (format!("the endpoint {}", names.join(", ")), "names"),
-        few if few <= names.len() => (format!("the endpoints {}", names.join(", ")), "name"),
-        many => (format!("{many} endpoints ({}, …)", names.join(", ")), "name"),
-    };
+    let names: Vec<_> = endpoints.iter().map(|endpoint| name_of(endpoint)).collect();
+    let (subject, verb) = (subject("endpoint", &names), if names.len() == 1 { "names" } else { "name" });
     format!(
         "{subject} {verb} no host, and the filter sees the requests of every host of the proxies: it would decide, \
          count and copy those of other teams too. Write \"match\": {{\"hosts\": [{:?}]}} beside `route`, or name the \

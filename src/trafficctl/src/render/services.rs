@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::kubernetes::{in_front, set};
+use super::subject::subject;
 use crate::advice::unknown;
 use crate::document::istio_cluster::{IstioCluster, is_service};
 use crate::document::outline::{cluster_of, is_listed};
@@ -137,15 +138,11 @@ fn list(document: &mut Value, backend: &str, cluster: Value) {
 
 /// The error about backends that have no cluster.
 fn without_cluster(backends: &[&String], namespace: &str) -> String {
-    let names: Vec<_> = backends.iter().take(5).map(|backend| format!("{backend:?}")).collect();
-    let first = backends.first().map(|backend| backend.as_str()).unwrap_or_default();
-    let subject = match backends.len() {
-        1 => format!("the backend {} has", names.join(", ")),
-        few if few <= names.len() => format!("the backends {} have", names.join(", ")),
-        many => format!("{many} backends ({}, …) have", names.join(", ")),
-    };
+    let names: Vec<_> = backends.iter().map(|backend| backend.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    let (subject, verb) = (subject("backend", &names), if names.len() == 1 { "has" } else { "have" });
     format!(
-        "{subject} no cluster, and Istio has none of that name: with --port, a backend is that port of the Service of its \
+        "{subject} {verb} no cluster, and Istio has none of that name: with --port, a backend is that port of the Service of its \
          name; or write \"backends\": {{{first:?}: {{\"cluster\": \"outbound|PORT||SERVICE.{namespace}.svc.cluster.local\"}}}}"
     )
 }

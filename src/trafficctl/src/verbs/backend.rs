@@ -1,7 +1,5 @@
 //! `create-backend` and `delete-backend`.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::edit::edit;
@@ -10,7 +8,6 @@ use super::target::{EditTarget, Position};
 use super::word::name;
 use crate::advice::unknown;
 use crate::document::change::Change;
-use crate::document::file::PolicyFile;
 use crate::document::istio_cluster::ClusterForm;
 use crate::document::outline::{Mention, cluster_of, is_listed, mentions};
 use crate::error::Error;
@@ -49,23 +46,17 @@ pub struct Delete {
 /// See [`edit`].
 pub fn create(arguments: &Create) -> Result<(), Error> {
     let Create { name, cluster, position, target } = arguments;
-    let file = target.file(position.file())?;
-    // `edit` refuses standard input, without reading it.
-    let is_in_istio = cluster.is_none() && file != Path::new("-") && is_in_istio(file)?;
-    edit(target, position.file(), |policy| {
+    edit(target, position.file(), |policy, resource| {
         if is_listed(policy, name) {
             return Err(Error::Wrong(format!("the backend {name:?} is listed already")));
         }
-        let sibling = if is_in_istio { Some(like_the_others(policy, name)?) } else { None };
-        let cluster = cluster.clone().or(sibling);
+        let cluster = match cluster {
+            None if resource.starts_with("WasmPlugin") => Some(like_the_others(policy, name)?),
+            given => given.clone(),
+        };
         let backend = cluster.as_ref().map_or_else(|| json!({}), |cluster| json!({ "cluster": cluster }));
         Ok(list_backends(policy, [(name.clone(), backend)]))
     })
-}
-
-/// Whether the only policy of a file is in a WasmPlugin.
-fn is_in_istio(path: &Path) -> Result<bool, Error> {
-    Ok(PolicyFile::read(path)?.policies.iter().any(|policy| policy.resource.starts_with("WasmPlugin")))
 }
 
 /// The cluster of a new backend, if those of the others have one form.
@@ -93,7 +84,7 @@ fn like_the_others(policy: &Value, name: &str) -> Result<String, Error> {
 /// See [`edit`].
 pub fn delete(arguments: &Delete) -> Result<(), Error> {
     let Delete { name, position, target } = arguments;
-    edit(target, position.file(), |policy| {
+    edit(target, position.file(), |policy, _| {
         let mentions = mentions(policy).remove(name.as_str()).unwrap_or_default();
         let (idle, used): (Vec<Mention>, Vec<Mention>) = mentions.into_iter().partition(|mention| mention.is_idle);
         if !used.is_empty() {

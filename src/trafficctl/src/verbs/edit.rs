@@ -19,7 +19,8 @@ use crate::terminal::{escaped, say};
 use crate::{lint, report};
 use policy::{Finding, Step};
 
-/// Makes the changes that `changes` derives from the policy. `operand` may name its file.
+/// Makes the changes that `changes` derives from the policy and from the resource that encloses it,
+/// in words. `operand` may name its file.
 ///
 /// # Errors
 /// [`Error::Refused`] if the result is not valid, [`Error::Wrong`] if it has a new name that is
@@ -28,7 +29,7 @@ use policy::{Finding, Step};
 pub fn edit(
     target: &EditTarget,
     operand: Option<&Path>,
-    changes: impl FnOnce(&Value) -> Result<Vec<Change>, Error>,
+    changes: impl FnOnce(&Value, &str) -> Result<Vec<Change>, Error>,
 ) -> Result<(), Error> {
     let path = target.file(operand)?;
     let locked = Locked::open(path, target.follow, target.lock_timeout())?;
@@ -37,7 +38,7 @@ pub fn edit(
     let Some(value) = &old.value else {
         return Err(Error::Refused(report::text(&before, old, &lint::findings(old, &lint::Context::default()))));
     };
-    let changes = changes(value)?;
+    let changes = changes(value, &old.resource)?;
     if changes.is_empty() {
         say!("{}: nothing to change", path.display());
         return Ok(());

@@ -61,7 +61,7 @@ pub fn create(arguments: &Create) -> Result<(), Error> {
         let message = "name the backends as BACKEND=SHARE, or one with --backend";
         return Err(Error::Usage(message.to_owned()));
     }
-    edit(target, operand, |policy| {
+    edit(target, operand, |policy, _| {
         if let Ok(n) = endpoint(policy, name) {
             return Err(Error::Wrong(format!("endpoints[{n}] already has the name {name:?}")));
         }
@@ -89,7 +89,7 @@ pub fn create(arguments: &Create) -> Result<(), Error> {
 /// See [`edit`].
 pub fn delete(arguments: &Delete) -> Result<(), Error> {
     let Delete { name, position, target } = arguments;
-    edit(target, position.file(), |policy| {
+    edit(target, position.file(), |policy, _| {
         let n = endpoint(policy, name)?;
         Ok(vec![Change::Remove(Place::root().member("endpoints").element(n))])
     })

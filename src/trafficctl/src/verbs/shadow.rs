@@ -44,7 +44,7 @@ pub struct Set {
 /// See [`edit`].
 pub fn set(arguments: &Set) -> Result<(), Error> {
     let Set { endpoint, backend, fraction, methods, cohort, position, target } = arguments;
-    edit(target, position.file(), |policy| {
+    edit(target, position.file(), |policy, _| {
         require_backends(policy, [backend])?;
         let place = plan(policy, endpoint, cohort.as_deref())?.member("shadow");
         let inherited = plan(policy, endpoint, None)?.member("shadow");

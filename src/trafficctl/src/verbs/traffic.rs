@@ -39,7 +39,7 @@ pub fn set(arguments: &Set) -> Result<(), Error> {
     if shares.is_empty() {
         return Err(Error::Usage(format!("no share: {EXPECTED}")));
     }
-    edit(target, operand, |policy| {
+    edit(target, operand, |policy, _| {
         let place = plan(policy, endpoint, cohort.as_deref())?.member("traffic");
         let new = traffic(&shares)?;
         require_backends(policy, new.keys())?;

@@ -14,7 +14,7 @@ use policy::Finding;
 /// What is wrong with an EnvoyFilter for the policies whose routing header it names.
 pub fn findings(object: &Object, policies: &[MeshPolicy<'_>], mesh: &[Rc<Object>]) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (n, patch) in patches(object).enumerate() {
+    for (n, patch) in object.patches().enumerate() {
         let place = || element("configPatches", n);
         if let Some(header) = cluster_header(patch) {
             if let Some(policy) = policies.iter().find(|policy| policy.header == header) {
@@ -51,11 +51,7 @@ pub fn is_for_all_hosts(object: &Object, header: &str) -> bool {
         operation.starts_with("INSERT") && patch.pointer("/match/routeConfiguration/vhost").is_none()
     };
     object.kind == "EnvoyFilter"
-        && patches(object).any(|patch| is_inserted(patch) && cluster_header(patch).as_deref() == Some(header))
-}
-
-fn patches(object: &Object) -> impl Iterator<Item = &Value> {
-    object.spec("/configPatches").and_then(Value::as_array).into_iter().flatten()
+        && object.patches().any(|patch| is_inserted(patch) && cluster_header(patch).as_deref() == Some(header))
 }
 
 /// The header from which the routes of a patch take the cluster, in lower case.
@@ -66,7 +62,7 @@ fn cluster_header(patch: &Value) -> Option<String> {
 
 /// Whether an EnvoyFilter names this header, in lower case.
 fn names(object: &Object, header: &str) -> bool {
-    patches(object).any(|patch| cluster_header(patch).as_deref() == Some(header))
+    object.patches().any(|patch| cluster_header(patch).as_deref() == Some(header))
 }
 
 /// Whether an object lets routes follow this policy.

@@ -89,9 +89,8 @@ pub fn unknown_clusters(policy: &MeshPolicy<'_>, mesh: &[Rc<Object>]) -> Vec<Adv
 
 /// The clusters that an EnvoyFilter adds.
 fn added_clusters(object: &Object) -> impl Iterator<Item = &str> {
-    let patches = object.spec("/configPatches").and_then(Value::as_array).into_iter().flatten();
     let adds = |patch: &&Value| patch.get("applyTo").and_then(Value::as_str) == Some("CLUSTER");
-    patches.filter(adds).filter_map(|patch| field(patch.pointer("/patch/value")?, "name")?.as_str())
+    object.patches().filter(adds).filter_map(|patch| field(patch.pointer("/patch/value")?, "name")?.as_str())
 }
 
 /// The note about a WasmPlugin of a gateway without which the gateway serves nothing.

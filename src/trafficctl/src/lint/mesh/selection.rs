@@ -48,8 +48,7 @@ impl<'a> Selection<'a> {
         let is_label = |label: &&str| matches!(*label, "istio" | "gateway.networking.k8s.io/gateway-name");
         let is_patched = |object: &Rc<Object>| {
             let context = |patch: &Value| patch.pointer("/match/context").and_then(Value::as_str) == Some("GATEWAY");
-            let patches = object.spec("/configPatches").and_then(Value::as_array);
-            object.kind == "EnvoyFilter" && Selection::of(object) == *self && patches.into_iter().flatten().any(context)
+            object.kind == "EnvoyFilter" && Selection::of(object) == *self && object.patches().any(context)
         };
         is_target || self.labels.keys().any(is_label) || (!self.is_all() && mesh.iter().any(is_patched))
     }
