@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::{Backend, named};
 use testbed::bootstrap::{add_mirror, trust_source_and_metadata};
@@ -34,9 +33,7 @@ async fn the_filter_decides_as_the_tables_say() {
         assert_eq!(envoy.apply(&table.policy.to_string()).await.unwrap(), Verdict::InForce, "{}", table.file);
         for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
             let rule = format!("{}: {}", table.file, case.rule);
-            let headers = case.headers_to_envoy(&rule);
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-            let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
+            let answer = case.send(&client, &rule).await.unwrap();
             let served = served_by(&answer);
             match (&case.cluster, &case.decision) {
                 (Some(cluster), _) => assert_eq!(served, cluster.as_deref(), "{rule}"),
@@ -56,8 +53,7 @@ async fn the_filter_decides_as_the_tables_say() {
                     *expected_skips.entry((&decision.endpoint, backend, reason)).or_default() += 1;
                 }
             }
-            let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
-            copies.sort();
+            let copies = case.copies();
             if !copies.is_empty() {
                 expected_copies.insert(rule, copies);
             }

@@ -11,15 +11,6 @@ use crate::team::{Mesh, Watch, is_decided, policy, untouched};
 
 const OPTIONS: &str = "--gateway gateway --host ranker.example.com";
 
-impl Mesh {
-    /// The objects with the module from `image`.
-    fn with_image(&self, image: &str, sha256: &str) -> String {
-        let ended = self.render_image(&policy(), &format!("{OPTIONS} --image {image} --sha256 {sha256}"));
-        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-        ended.stdout
-    }
-}
-
 /// Starts a mesh and a registry, from which its gateways may fetch modules.
 async fn start() -> (Mesh, Registry, Setup) {
     let mesh = Mesh::start([127, 0, 0]).await;
@@ -47,7 +38,7 @@ async fn a_module_comes_from_a_registry_by_http_or_from_a_file() {
         (format!("http://{address}/v2/artifact/blobs/sha256:{in_artifact}"), &in_artifact),
         (format!("file://{}", module.display()), &in_file),
     ] {
-        let objects = mesh.with_image(&image, digest);
+        let objects = mesh.render_image(&policy(), OPTIONS, &image, digest);
         mesh.istio.kubernetes.apply(&objects).await.unwrap();
         wait_until(&format!("the filter from {image} decides"), async || is_decided(&client).await)
             .await
@@ -67,11 +58,11 @@ async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
     let before = untouched(&client).await;
     let digest = registry.push("target/image", "traffic-policy:1").unwrap();
     let image = format!("{address}/traffic-policy:1");
-    let good = mesh.with_image(&image, &digest);
+    let good = mesh.render_image(&policy(), OPTIONS, &image, &digest);
     mesh.apply(&good, &gateway).await;
 
     let watch = Watch::start(&client);
-    let wrong_digest = mesh.with_image(&image, &"0123456789abcdef".repeat(4));
+    let wrong_digest = mesh.render_image(&policy(), OPTIONS, &image, &"0123456789abcdef".repeat(4));
     mesh.istio.kubernetes.apply(&wrong_digest).await.unwrap();
     wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
     assert_eq!(untouched(&client).await, before);
@@ -81,7 +72,8 @@ async fn a_module_that_cannot_be_fetched_leaves_the_teams_own_routes() {
 
     // The registry is down, and another version is asked for.
     drop(registry);
-    let other = mesh.with_image(&format!("{address}/traffic-policy:2"), &"fedcba9876543210".repeat(4));
+    let other =
+        mesh.render_image(&policy(), OPTIONS, &format!("{address}/traffic-policy:2"), &"fedcba9876543210".repeat(4));
     mesh.istio.kubernetes.apply(&other).await.unwrap();
     wait_until("the filter is gone", async || !is_decided(&client).await).await.unwrap();
     assert_eq!(untouched(&client).await, before);

@@ -1,10 +1,8 @@
 //! What `render` prints: the API server and the control plane take it, and a proxy does it.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::net::Ipv4Addr;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use testbed::backend::Backend;
 use testbed::bootstrap::{http_filters, trust_source_and_metadata};
@@ -14,7 +12,7 @@ use testbed::mesh::gateway::{Gateway, Setup};
 use testbed::mesh::istio::Istio;
 use testbed::{read, read_yaml, wait_until};
 
-use crate::team::{Mesh, list};
+use crate::team::{self, Mesh, list};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_files_are_taken_by_the_api_server_and_the_control_plane() {
@@ -43,21 +41,13 @@ async fn services(mesh: &Mesh, names: &BTreeSet<String>) -> Vec<Backend> {
     let mut objects = Vec::new();
     for backend in &backends {
         backend.remember();
-        let port = json!({ "name": "http", "port": 8080, "targetPort": backend.address.port() });
-        objects.push(json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service(&backend.name) },
-            "spec": { "selector": { "app": service(&backend.name) }, "ports": [port] },
-        }));
+        objects.push(team::service(&service(&backend.name), backend.address.port()));
         objects.push(json!({
             "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": { "name": format!("of-{}", service(&backend.name)) },
             "spec": { "address": "127.0.0.1", "labels": { "app": service(&backend.name) } },
         }));
     }
-    let server = json!({ "port": { "number": mesh.port, "name": "http", "protocol": "HTTP" }, "bind": "127.0.0.1", "hosts": ["*"] });
-    objects.push(json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": { "name": "public" },
-        "spec": { "selector": { "istio": "gateway" }, "servers": [server] },
-    }));
+    objects.push(team::gateway(mesh.port));
     objects.push(json!({
         "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": { "name": "rest" },
         "spec": { "hosts": ["*"], "gateways": ["public"], "http": [{ "name": "rest", "directResponse": { "status": 404 } }] },
@@ -128,9 +118,7 @@ async fn a_gateway_decides_as_the_tables_say() {
         mesh.apply(&objects, &gateway).await;
         for case in table.cases.iter().filter(|case| case.only_native.is_none()) {
             let rule = format!("{}: {}", table.file, case.rule);
-            let headers = case.headers_to_envoy(&rule);
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-            let answer = client.send(&case.method, &case.path, headers, Bytes::new()).await.unwrap();
+            let answer = case.send(&client, &rule).await.unwrap();
             let served = served_by(&answer);
             match (&case.cluster, &case.decision) {
                 (Some(cluster), _) => assert_eq!(served, cluster.as_deref(), "{rule}"),
@@ -143,8 +131,7 @@ async fn a_gateway_decides_as_the_tables_say() {
                 (None, None) => assert_eq!(answer.status(), 404, "{rule}"),
             }
             requests += 1;
-            let mut copies = case.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
-            copies.sort();
+            let copies = case.copies();
             if !copies.is_empty() {
                 expected_copies.insert(rule, copies);
             }

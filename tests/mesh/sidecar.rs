@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::json;
+use testbed::client::{Client, Http};
 use testbed::mesh::sidecar::{NETWORK, Sidecar, in_own_network};
 use testbed::wait_until;
 
@@ -37,7 +38,7 @@ async fn a_policy_decides_about_what_a_workload_sends_to_its_host_and_about_noth
     let (ranker, shop) = (address("ranker").await, address("shop").await);
     // The ranker's host as clients write it, and the neighbour's.
     let answers = async || {
-        let (ranker, shop) = (Sidecar::client_of(ranker), Sidecar::client_of(shop));
+        let (ranker, shop) = (Client::new(ranker, Http::V1), Client::new(shop, Http::V1));
         let mut all = untouched_of(&ranker, RANKER, &["/other", "/old", "/direct", "/"]).await;
         all.extend(untouched_of(&shop, SHOP, &["/rank", "/other", "/"]).await);
         all
@@ -48,18 +49,14 @@ async fn a_policy_decides_about_what_a_workload_sends_to_its_host_and_about_noth
     policy["endpoints"][0]["match"]["hosts"] = json!(["ranker.default.svc.cluster.local", "ranker"]);
     let objects = mesh.render(&policy, "--sidecar app=frontend --host ranker.default.svc.cluster.local");
     mesh.istio.kubernetes.apply(&objects).await.unwrap();
-    let expected = format!("{}", hash_of(&objects) as f64);
-    let is_in_force = async || {
-        let page = sidecar.page("/stats/prometheus").unwrap();
-        let line = page.lines().find_map(|line| line.strip_prefix("traffic_policy_policy_info{")?.split_once("} "));
-        line.is_some_and(|(_, hash)| hash == expected)
-    };
+    let expected = hash_of(&objects);
+    let is_in_force = async || sidecar.policy_hash().unwrap() == expected;
     wait_until("the policy is in force", is_in_force)
         .await
         .unwrap_or_else(|error| panic!("{error}\n{}", sidecar.log()));
     sidecar
         .run(async || {
-            let client = Sidecar::client_of(ranker);
+            let client = Client::new(ranker, Http::V1);
             mesh.assert_split(&client, RANKER, "/rank").await;
             // A short name is the same host.
             mesh.assert_split(&client, "ranker:8080", "/rank").await;

@@ -84,24 +84,12 @@ impl Mesh {
 
     /// Applies the Gateway and the VirtualServices of both teams.
     pub async fn open_gateway(&self) {
-        let server = json!({ "port": { "number": self.port, "name": "http", "protocol": "HTTP" }, "bind": "127.0.0.1", "hosts": ["*"] });
-        let gateway = json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": { "name": "public" },
-            "spec": { "selector": { "istio": "gateway" }, "servers": [server] },
-        });
-        let routes = [virtual_service("ranker", RANKER, "v1"), virtual_service("shop", SHOP, "")];
-        self.istio.kubernetes.apply(&list([vec![gateway], routes.to_vec()].concat())).await.unwrap();
-    }
-
-    /// Runs `trafficctl render istio` for a policy, with the module as a file.
-    pub fn try_render(&self, policy: &Value, options: &str) -> Ended {
-        let module = build_wasm().unwrap();
-        let image = format!("--image file://{} --sha256 {}", module.display(), sha256(&module).unwrap());
-        self.render_image(policy, &format!("{options} {image}"))
+        let [ranker, shop] = [virtual_service("ranker", RANKER, "v1"), virtual_service("shop", SHOP, "")];
+        self.istio.kubernetes.apply(&list([gateway(self.port), ranker, shop])).await.unwrap();
     }
 
     /// Runs `trafficctl render istio` for a policy.
-    pub fn render_image(&self, policy: &Value, options: &str) -> Ended {
+    pub fn try_render(&self, policy: &Value, options: &str) -> Ended {
         std::fs::write(&self.trafficctl.file, policy.to_string()).unwrap();
         self.trafficctl.run(format!("render istio {options}").split_whitespace())
     }
@@ -109,7 +97,14 @@ impl Mesh {
     /// Runs `trafficctl render istio` for a policy, with the module as a file, and returns the
     /// objects.
     pub fn render(&self, policy: &Value, options: &str) -> String {
-        let ended = self.try_render(policy, options);
+        let module = build_wasm().unwrap();
+        self.render_image(policy, options, &format!("file://{}", module.display()), &sha256(&module).unwrap())
+    }
+
+    /// Runs `trafficctl render istio` for a policy, with the module from `image`, and returns the
+    /// objects.
+    pub fn render_image(&self, policy: &Value, options: &str, image: &str, sha256: &str) -> String {
+        let ended = self.try_render(policy, &format!("{options} --image {image} --sha256 {sha256}"));
         assert_eq!(ended.status, Some(0), "{options}: {}", ended.stderr);
         ended.stdout
     }
@@ -262,7 +257,19 @@ fn seen(answer: &Answer) -> Seen {
     (answer.status().as_u16(), headers, String::from_utf8_lossy(answer.body()).into_owned())
 }
 
-fn service(name: &str, port: u16) -> Value {
+/// The Gateway resource of the gateway in [`Setup::new`](testbed::mesh::gateway::Setup::new), for all
+/// hosts.
+pub fn gateway(port: u16) -> Value {
+    let server =
+        json!({ "port": { "number": port, "name": "http", "protocol": "HTTP" }, "bind": "127.0.0.1", "hosts": ["*"] });
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": { "name": "public" },
+        "spec": { "selector": { "istio": "gateway" }, "servers": [server] },
+    })
+}
+
+/// A Service of the pods with its name as their label `app`, which listen on `port`.
+pub fn service(name: &str, port: u16) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
         "spec": { "selector": { "app": name }, "ports": [{ "name": "http", "port": 8080, "targetPort": port }] },

@@ -153,3 +153,9 @@ pub(crate) fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> anyhow::Re
     )]
     Ok(sum as u64)
 }
+
+/// The hash of the policy without a name that is in force, on a page in Prometheus' format; 0 if there
+/// is none.
+pub(crate) fn policy_hash(page: &str) -> anyhow::Result<u64> {
+    sum(page, "traffic_policy_policy_info", &[("policy", "")])
+}

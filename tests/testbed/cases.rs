@@ -5,11 +5,13 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attribute::bytes_of_value;
 use crate::bootstrap::metadata_header;
+use crate::client::{Answer, Client};
 use crate::request::TableRequest;
 use crate::{project, read};
 
@@ -133,17 +135,28 @@ impl OneOf {
 }
 
 impl Case {
-    /// The headers with which Envoy gets the request: its own, the name of the case as `x-case`, and
-    /// what stands for its address and metadata.
+    /// Sends the request to a proxy: with the name of the case as `x-case`, and with headers that
+    /// stand for its address and metadata.
+    ///
+    /// # Errors
+    /// When there is no answer.
     ///
     /// # Panics
     /// When a value has a character above U+00FF.
-    pub fn headers_to_envoy(&self, name: &str) -> Vec<(String, Vec<u8>)> {
+    pub async fn send(&self, client: &Client, name: &str) -> anyhow::Result<Answer> {
         let mut headers = self.headers();
         headers.push(("x-case".to_owned(), name.as_bytes().to_vec()));
         headers.extend(self.source.map(|ip| ("x-forwarded-for".to_owned(), ip.to_string().into_bytes())));
         headers.extend(self.metadata.iter().map(|(key, value)| metadata_header(key, value)));
-        headers
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        client.send(&self.method, &self.path, headers, Bytes::new()).await
+    }
+
+    /// The shadows that get a copy, in order of their names.
+    pub fn copies(&self) -> Vec<String> {
+        let mut copies = self.decision.as_ref().map(|decision| decision.shadows.clone()).unwrap_or_default();
+        copies.sort();
+        copies
     }
 
     /// The headers as bytes.

@@ -21,8 +21,6 @@ pub(super) struct Agent {
     pub(super) folder: PathBuf,
     /// The port of the agent itself.
     pub(super) status: u16,
-    /// The port of Envoy's admin interface.
-    pub(super) admin: u16,
 }
 
 impl Agent {
@@ -41,7 +39,8 @@ impl Agent {
         let folder = istio.kubernetes.folder().join(format!("{name}-{status}"));
         put_credentials(istio, &folder).await?;
         let tags: Vec<_> = Label::ALL.into_iter().map(Label::key).collect();
-        let mut configuration = json!({
+        let configuration = json!({
+            "discoveryAddress": istio.agents.to_string(),
             "binaryPath": executable()?,
             "configPath": folder.join("etc"),
             "proxyAdminPort": admin,
@@ -65,9 +64,11 @@ impl Agent {
             ("ENVOY_STATUS_PORT", &envoy_status.to_string()),
             ("ENVOY_PROMETHEUS_PORT", &prometheus.to_string()),
             ("MINIMUM_DRAIN_DURATION", "1s"),
+            // The name in the control plane's certificate.
+            ("ISTIOD_SAN", "localhost"),
+            ("PROXY_CONFIG", &configuration.to_string()),
         ]);
-        command.envs(istio.of_agent(&mut configuration));
-        Ok(Self { command, folder, status, admin })
+        Ok(Self { command, folder, status })
     }
 }
 

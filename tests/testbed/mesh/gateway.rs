@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::agent::{Agent, local};
 use super::istio::{Istio, PATIENCE};
 use super::program::Program;
-use crate::admin::sum;
+use crate::admin::{policy_hash, sum};
 use crate::client::{Client, Http};
 use crate::wait_for;
 
@@ -18,8 +18,6 @@ pub struct Gateway {
     address: SocketAddr,
     /// The address of the agent, where Prometheus scrapes.
     pub status: SocketAddr,
-    /// The address of Envoy's admin interface.
-    pub admin: SocketAddr,
 }
 
 /// How to run a gateway.
@@ -59,9 +57,9 @@ impl Gateway {
     pub async fn start(istio: &Istio, setup: &Setup) -> anyhow::Result<Self> {
         let mut agent = Agent::new(istio, "router", &setup.name, &setup.labels, "127.0.0.21", setup.workers).await?;
         agent.command.env("WASM_INSECURE_REGISTRIES", &setup.insecure_registries);
-        let [address, status, admin] = [setup.port, agent.status, agent.admin].map(local);
+        let [address, status] = [setup.port, agent.status].map(local);
         let agent = Program::start(&setup.name, &agent.folder, &mut agent.command)?;
-        let gateway = Self { agent, address, status, admin };
+        let gateway = Self { agent, address, status };
         let client = Client::new(status, Http::V1);
         let is_ready = async || client.get("/healthz/ready", &[]).await.is_ok_and(|answer| answer.status() == 200);
         wait_for(PATIENCE, "the gateway is ready", is_ready).await.with_context(|| gateway.log())?;
@@ -79,8 +77,12 @@ impl Gateway {
     /// # Errors
     /// When there is no answer.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<u64> {
+        sum(&self.metrics().await?, name, labels)
+    }
+
+    async fn metrics(&self) -> anyhow::Result<String> {
         let answer = Client::new(self.status, Http::V1).get("/stats/prometheus", &[]).await?;
-        sum(&String::from_utf8_lossy(answer.body()), name, labels)
+        Ok(String::from_utf8_lossy(answer.body()).into_owned())
     }
 
     /// The hash of the policy without a name that is in force, as the filter reports it; 0 if there is
@@ -89,7 +91,7 @@ impl Gateway {
     /// # Errors
     /// When there is no answer.
     pub async fn policy_hash(&self) -> anyhow::Result<u64> {
-        self.metric("traffic_policy_policy_info", &[("policy", "")]).await
+        policy_hash(&self.metrics().await?)
     }
 
     /// What agent, Envoy and filter have logged so far.

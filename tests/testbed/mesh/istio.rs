@@ -24,10 +24,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// It has no filters that only Istio's own Envoy has: its metrics, the exchange of metadata and the
 /// choice of the protocol by ALPN.
 pub struct Istio {
-    istiod: Program,
+    _istiod: Program,
     /// The API that it reads.
     pub kubernetes: Kubernetes,
-    agents: SocketAddr,
+    /// Where agents reach it.
+    pub(super) agents: SocketAddr,
 }
 
 impl Istio {
@@ -62,24 +63,11 @@ impl Istio {
         let client = Client::new(SocketAddr::from(([127, 0, 0, 1], http)), Http::V1);
         let is_ready = async || client.get("/ready", &[]).await.is_ok_and(|answer| answer.status() == 200);
         wait_for(PATIENCE, "istiod is ready", is_ready).await.with_context(|| istiod.log())?;
-        let istio = Self { istiod, kubernetes, agents: for_agents };
+        let istio = Self { _istiod: istiod, kubernetes, agents: for_agents };
         let certificate = istio.root_certificate().await?;
         istio.kubernetes.apply(&webhook_of(webhook, &certificate).to_string()).await?;
         istio.wait_for_webhook().await?;
         Ok(istio)
-    }
-
-    /// The environment and the configuration with which an agent finds the control plane.
-    pub(super) fn of_agent(&self, configuration: &mut Value) -> [(&'static str, String); 2] {
-        if let Some(members) = configuration.as_object_mut() {
-            members.insert("discoveryAddress".to_owned(), json!(self.agents.to_string()));
-        }
-        [("ISTIOD_SAN", "localhost".to_owned()), ("PROXY_CONFIG", configuration.to_string())]
-    }
-
-    /// What the control plane has logged so far.
-    pub fn log(&self) -> String {
-        self.istiod.log()
     }
 
     /// The certificate of the authority that signs all others.

@@ -1,7 +1,7 @@
 //! A pod with a sidecar, in a network of its own with real iptables.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::agent::{Agent, local};
 use super::istio::{Istio, PATIENCE};
 use super::program::{Program, tool};
+use crate::admin::policy_hash;
 use crate::client::{Client, Http};
 use crate::wait_for;
 
@@ -61,6 +62,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts a pod with these labels and waits until its sidecar is ready. In a process with a
     /// network of its own only.
+    ///
     /// # Errors
     /// When it does not come up. The error contains its log.
     pub async fn start(istio: &Istio, name: &str, labels: &Value) -> anyhow::Result<Self> {
@@ -120,11 +122,16 @@ impl Sidecar {
         thread::scope(|scope| scope.spawn(within).join()).map_err(|_| anyhow!("the application panicked"))?
     }
 
-    /// A page of the agent.
+    /// The hash of the policy without a name that is in force, as the filter reports it; 0 if there is
+    /// none.
     ///
     /// # Errors
-    /// When there is no answer, or its status is not 200.
-    pub fn page(&self, path: &str) -> anyhow::Result<String> {
+    /// When there is no answer.
+    pub fn policy_hash(&self) -> anyhow::Result<u64> {
+        policy_hash(&self.page("/stats/prometheus")?)
+    }
+
+    fn page(&self, path: &str) -> anyhow::Result<String> {
         self.run(async || {
             let answer = Client::new(local(self.status), Http::V1).get(path, &[]).await?;
             ensure!(answer.status() == 200, "{path}: {}", answer.status());
@@ -135,11 +142,6 @@ impl Sidecar {
     /// What agent, Envoy and filter have logged so far.
     pub fn log(&self) -> String {
         self.agent.log()
-    }
-
-    /// A client, in the pod, of the service at `address`.
-    pub fn client_of(address: SocketAddr) -> Client {
-        Client::new(address, Http::V1)
     }
 }
 
